@@ -1,0 +1,33 @@
+"""Small frozen values that every room speaks: references, peers, findings, codes, and text made safe.
+
+Knows: nothing of the rooms above.
+Does not know: files, networks, pixels.
+"""
+
+from workbench.entities.codes import Code
+from workbench.entities.findings import Finding, Findings, Severity
+from workbench.entities.peers import Peer, Timeouts, ae_title_checked
+from workbench.entities.references import InstanceRef, PatientRef, Reference, SeriesRef, StudyRef, uid_checked
+from workbench.entities.rows import Rows
+from workbench.entities.text import cell_safe, html_safe, html_table, plain
+
+__all__ = [
+    "Code",
+    "Finding",
+    "Findings",
+    "InstanceRef",
+    "PatientRef",
+    "Peer",
+    "Reference",
+    "Rows",
+    "SeriesRef",
+    "Severity",
+    "StudyRef",
+    "Timeouts",
+    "ae_title_checked",
+    "cell_safe",
+    "html_safe",
+    "html_table",
+    "plain",
+    "uid_checked",
+]

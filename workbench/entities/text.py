@@ -1,0 +1,70 @@
+"""Text from datasets and peers made safe to show: in HTML, in a terminal, in a spreadsheet.
+
+Knows: which characters act where.
+Does not know: DICOM, tables, files.
+"""
+
+import html
+import re
+
+__all__ = ["cell_safe", "html_safe", "html_table", "plain"]
+
+# C0 and C1 controls, DEL, and the bidirectional overrides and isolates of Unicode TR9.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width forms start formulas too
+
+
+def plain(value: object) -> str:
+    r"""Return `value` as text in which no character acts on a terminal, a log or the reading direction.
+
+    Examples
+    --------
+    >>> plain("DOE\x1b[31m^JANE")
+    'DOE␛[31m^JANE'
+    """
+    return _ACTING.sub(_picture, str(value))
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else "�"
+
+
+def html_safe(value: object) -> str:
+    """Return `value` as text to stand inside HTML, elements and quoted attributes alike.
+
+    Examples
+    --------
+    >>> html_safe('<img src=x onerror="alert(1)">')
+    '&lt;img src=x onerror=&quot;alert(1)&quot;&gt;'
+    """
+    return html.escape(plain(value), quote=True)
+
+
+def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int = 200) -> str:
+    """Return an HTML table of `rows`, every cell escaped; rows beyond `limit` are counted, not shown."""
+    if not rows:
+        return f"<p>{html_safe(caption)} (empty)</p>" if caption else "<p>(empty)</p>"
+    head = "".join(f"<th style='text-align:left'>{html_safe(name)}</th>" for name in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td style='text-align:left'>{html_safe(value)}</td>" for value in row.values()) + "</tr>"
+        for row in rows[:limit]
+    )
+    more = f"<p>… and {len(rows) - limit} more</p>" if len(rows) > limit else ""
+    title = f"<caption style='text-align:left'>{html_safe(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def cell_safe(value: object) -> object:
+    """Return a text cell that no spreadsheet takes for a formula; everything else is returned as it is.
+
+    Examples
+    --------
+    >>> cell_safe("=HYPERLINK(1)"), cell_safe(-1.5)
+    ("'=HYPERLINK(1)", -1.5)
+    """
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
+        return "'" + value
+    return value
