@@ -1,4 +1,4 @@
-"""Small frozen values that every room speaks: references, peers, findings, codes, and text made safe.
+"""Small frozen values that every room speaks: references, peers, findings, codes, marks, and text made safe.
 
 Knows: nothing of the rooms above.
 Does not know: files, networks, pixels.
@@ -6,24 +6,32 @@ Does not know: files, networks, pixels.
 
 from workbench.entities.codes import Code
 from workbench.entities.findings import Finding, Findings, Severity
+from workbench.entities.marks import Circle, Ellipse, Mark, Point, Polyline, Text, Vertex
 from workbench.entities.peers import Peer, Timeouts, ae_title_checked
 from workbench.entities.references import InstanceRef, PatientRef, Reference, SeriesRef, StudyRef, uid_checked
 from workbench.entities.rows import Rows
 from workbench.entities.text import cell_safe, html_safe, html_table, plain
 
 __all__ = [
+    "Circle",
     "Code",
+    "Ellipse",
     "Finding",
     "Findings",
     "InstanceRef",
+    "Mark",
     "PatientRef",
     "Peer",
+    "Point",
+    "Polyline",
     "Reference",
     "Rows",
     "SeriesRef",
     "Severity",
     "StudyRef",
+    "Text",
     "Timeouts",
+    "Vertex",
     "ae_title_checked",
     "cell_safe",
     "html_safe",

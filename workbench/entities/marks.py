@@ -1,0 +1,172 @@
+"""What a person draws on an image: points, lines, circles, ellipses and words.
+
+Knows: image coordinates: (column, row), origin at the top-left corner of the top-left pixel (PS3.3 C.10.5.1.2, C.18.6.1).
+Does not know: how a mark is shown, measured or encoded.
+"""
+
+import math
+from dataclasses import dataclass
+
+from workbench.errors import AttributeUnusable
+
+__all__ = ["Circle", "Ellipse", "Mark", "Point", "Polyline", "Text", "Vertex"]
+
+Vertex = tuple[float, float]
+
+
+def _finite(*vertices: Vertex) -> None:
+    for vertex in vertices:
+        if len(vertex) != 2 or not all(math.isfinite(x) for x in vertex):
+            raise AttributeUnusable("A mark needs (column, row) pairs of finite numbers (PS3.3 C.10.5.1.2).")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One place in an image.
+
+    Parameters
+    ----------
+    at : (float, float)
+        (column, row) in pixels.
+    """
+
+    at: Vertex
+    graphic_type = "POINT"
+
+    def __post_init__(self) -> None:
+        _finite(self.at)
+
+    @property
+    def vertices(self) -> tuple[Vertex, ...]:
+        """The point itself."""
+        return (self.at,)
+
+
+@dataclass(frozen=True, slots=True)
+class Polyline:
+    """Straight lines from vertex to vertex.
+
+    Parameters
+    ----------
+    vertices : tuple of (float, float)
+        Two or more (column, row) pairs in pixels; first and last are equal where the line is closed.
+    """
+
+    vertices: tuple[Vertex, ...]
+    graphic_type = "POLYLINE"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vertices", tuple((float(c), float(r)) for c, r in self.vertices))
+        _finite(*self.vertices)
+        if len(self.vertices) < 2:
+            raise AttributeUnusable("A polyline needs two vertices or more (PS3.3 C.10.5.1.2).")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the line ends where it began and so has an inside."""
+        return len(self.vertices) > 3 and self.vertices[0] == self.vertices[-1]
+
+    @classmethod
+    def polygon(cls, *vertices: Vertex) -> "Polyline":
+        """Return a closed line through `vertices`; the first need not be repeated."""
+        return cls(vertices if vertices[:1] == vertices[-1:] and len(vertices) > 1 else (*vertices, *vertices[:1]))
+
+    @classmethod
+    def rectangle(cls, left: float, top: float, right: float, bottom: float) -> "Polyline":
+        """Return the closed outline of an upright rectangle."""
+        return cls.polygon((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """A circle.
+
+    Parameters
+    ----------
+    center : (float, float)
+        (column, row) in pixels.
+    radius : float
+        In pixels, greater than 0.
+    """
+
+    center: Vertex
+    radius: float
+    graphic_type = "CIRCLE"
+
+    def __post_init__(self) -> None:
+        _finite(self.center, (self.radius, 0.0))
+        if not self.radius > 0:
+            raise AttributeUnusable("A circle needs a radius greater than 0 pixels.")
+
+    @property
+    def vertices(self) -> tuple[Vertex, ...]:
+        """Centre, then a point of the perimeter, as PS3.3 C.10.5.1.2 orders them."""
+        return (self.center, (self.center[0] + self.radius, self.center[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Ellipse:
+    """An ellipse.
+
+    Parameters
+    ----------
+    center : (float, float)
+        (column, row) in pixels.
+    radii : (float, float)
+        Half axes in pixels, both greater than 0; the first lies along `angle_deg`.
+    angle_deg : float
+        Direction of the first half axis, clockwise on the screen from the row direction.
+    """
+
+    center: Vertex
+    radii: tuple[float, float]
+    angle_deg: float = 0.0
+    graphic_type = "ELLIPSE"
+
+    def __post_init__(self) -> None:
+        _finite(self.center, self.radii, (self.angle_deg, 0.0))
+        if not min(self.radii) > 0:
+            raise AttributeUnusable("An ellipse needs half axes greater than 0 pixels.")
+
+    @property
+    def vertices(self) -> tuple[Vertex, ...]:
+        """End points of the major axis, then of the minor axis (PS3.3 C.10.5.1.2)."""
+        turn = math.radians(self.angle_deg) + (math.pi / 2 if self.radii[1] > self.radii[0] else 0.0)
+        major, minor = max(self.radii), min(self.radii)
+        (c, r), (x, y) = self.center, (math.cos(turn), math.sin(turn))
+        return (
+            (c - major * x, r - major * y),
+            (c + major * x, r + major * y),
+            (c + minor * y, r - minor * x),
+            (c - minor * y, r + minor * x),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words beside a place in the image.
+
+    Parameters
+    ----------
+    text : str
+        What is said; up to 1024 characters (VR ST).
+    at : (float, float)
+        The place that is meant, (column, row) in pixels.
+    """
+
+    text: str
+    at: Vertex
+    graphic_type = "TEXT"
+
+    def __post_init__(self) -> None:
+        _finite(self.at)
+        if not 1 <= len(self.text) <= 1024:
+            raise AttributeUnusable("A text mark needs 1 to 1024 characters (PS3.5 6.2, ST).")
+
+    @property
+    def vertices(self) -> tuple[Vertex, ...]:
+        """The anchor."""
+        return (self.at,)
+
+
+Mark = Point | Polyline | Circle | Ellipse | Text
