@@ -1,0 +1,334 @@
+"""Associations with a peer, and the one seam where trouble beneath becomes a :mod:`workbench.errors` leaf.
+
+Knows: host names and TCP, the A-ASSOCIATE service (PS3.8), pynetdicom's threads, and what to try when it fails.
+Does not know: what the association is for.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import AE, build_role, evt
+from pynetdicom._handlers import (
+    standard_dimse_recv_handler,
+    standard_dimse_sent_handler,
+    standard_pdu_recv_handler,
+    standard_pdu_sent_handler,
+)
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+from workbench.entities import Peer
+from workbench.errors import (
+    AssociationAborted,
+    AssociationRejected,
+    Cancelled,
+    ContextRejected,
+    InputError,
+    NetworkError,
+    PeerTimeout,
+    PeerUnreachable,
+    StatusFailure,
+)
+
+__all__ = ["MAX_CONTEXTS", "associate", "connect", "rejection", "take_over"]
+
+log = logging.getLogger(__name__)
+
+#: Presentation context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2).
+MAX_CONTEXTS = 128
+
+# Nothing but P-DATA-TF may be longer than this, and P-DATA-TF no longer than was negotiated (PS3.8 D.1).
+_LONGEST_ACSE_PDU = 1_048_576
+
+_RESULTS = {1: "permanent", 2: "transient"}
+_SOURCES = {1: "service user", 2: "service provider (ACSE)", 3: "service provider (presentation)"}
+_REASONS = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognized",
+    (1, 7): "called AE title not recognized",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+_CHATTER = (
+    (evt.EVT_DIMSE_RECV, standard_dimse_recv_handler),
+    (evt.EVT_DIMSE_SENT, standard_dimse_sent_handler),
+    (evt.EVT_PDU_RECV, standard_pdu_recv_handler),
+    (evt.EVT_PDU_SENT, standard_pdu_sent_handler),
+)
+
+
+@contextmanager
+def associate(
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    *,
+    roles: Iterable[str] = (),
+    handlers: Iterable[tuple[Any, ...]] = (),
+) -> Iterator[Association]:
+    """Associate with a peer for as long as the block lasts; release at its end, abort where it fails.
+
+    Parameters
+    ----------
+    peer : Peer
+        With whom, and how patiently.
+    contexts : sequence of PresentationContext
+        What to propose: 1 to 128.
+    roles : iterable of str
+        SOP classes for which we want to be the SCP: those that a C-GET brings (PS3.7 D.3.3.4).
+    handlers : iterable of tuple
+        pynetdicom event handlers, ``(event, callable[, arguments])``.
+
+    Yields
+    ------
+    pynetdicom.association.Association
+        Established, with at least one accepted context.
+
+    Raises
+    ------
+    PeerUnreachable, PeerTimeout, AssociationRejected, AssociationAborted, ContextRejected
+        Each with what to try.
+    """
+    if not 1 <= len(contexts) <= MAX_CONTEXTS:
+        raise InputError(f"An association proposes 1 to {MAX_CONTEXTS} presentation contexts, not {len(contexts)} (PS3.8 9.3.2.2).")
+    entity = _Entity(peer, connect(peer))
+    roles_wanted: list[Any] = [build_role(UID(uid), scu_role=True, scp_role=True) for uid in roles]
+    heard: list[object] = []
+    bound = [*handlers, (evt.EVT_ACSE_RECV, lambda event: heard.append(event.primitive))]
+    association = entity.associate(
+        entity.link_address, peer.port, contexts=list(contexts), ae_title=peer.ae_title, max_pdu=peer.max_pdu_bytes,
+        ext_neg=roles_wanted, evt_handlers=bound,
+    )  # fmt: skip
+    link = entity.link
+    if link is None or not association.is_established:
+        raise _trouble(peer, association, link, heard, contexts)
+    link.patience(peer.timeouts.network_s)
+    log.info("associated with %s, %d contexts accepted", peer, len(association.accepted_contexts))
+    try:
+        yield association
+    except (StatusFailure, Cancelled, InputError, ContextRejected):
+        _release(association)
+        raise
+    except BaseException:
+        association.abort()
+        raise
+    else:
+        _release(association)
+    finally:
+        link.close_taken()
+
+
+def connect(peer: Peer) -> socket.socket:
+    """Return a TCP connection to a peer, with Nagle's algorithm off (it costs a factor of ten against delayed ACK).
+
+    Raises
+    ------
+    PeerUnreachable
+        If the name is not known, or nothing listens, or the network has no way there.
+    PeerTimeout
+        If no answer comes within ``peer.timeouts.connect_s``.
+    """
+    try:
+        addresses = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise PeerUnreachable(
+            f"The host name {peer.host!r} of {peer.name or peer.ae_title} is not known here. "
+            "Check its spelling, or ask for its IP address; a VPN may be needed."
+        ) from error
+    last: OSError | None = None
+    for family, kind, protocol, _, address in addresses:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(peer.timeouts.connect_s)
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            connection.close()
+            last = error
+        else:
+            return connection
+    raise _unreachable(peer, last) from last
+
+
+def take_over(association: Association) -> socket.socket:
+    """Return the connection of an established association and end pynetdicom's threads, which would read from it.
+
+    The caller now speaks PS3.8 alone: it sends A-RELEASE-RQ or A-ABORT. The socket is closed where the
+    block of :func:`associate` ends.
+    """
+    link = association.dul.socket
+    if not isinstance(link, _Link) or link.socket is None or not association.is_established:
+        raise AssociationAborted("The association is no longer established.")
+    association._kill = True  # noqa: SLF001 - pynetdicom has no public way to stop without A-RELEASE
+    association._reactor_checkpoint.set()  # noqa: SLF001
+    association.dul.kill_dul()
+    association.dul.join()
+    if association is not threading.current_thread():
+        association.join()
+    association.is_established = False
+    return link.take()
+
+
+def rejection(result: int, source: int, reason: int) -> str:
+    """Return an A-ASSOCIATE-RJ in the words of PS3.8 9.3.4.
+
+    Examples
+    --------
+    >>> rejection(1, 1, 7)
+    'permanent, service user, called AE title not recognized'
+    """
+    return ", ".join((
+        _RESULTS.get(result, f"result {result}"),
+        _SOURCES.get(source, f"source {source}"),
+        _REASONS.get((source, reason), f"reason {reason}"),
+    ))  # fmt: skip
+
+
+class _Link(AssociationSocket):
+    """A connection that exists already, reads with a time limit, and refuses PDUs that are too long."""
+
+    def __init__(self, association: Association, address: AddressInformation, connection: socket.socket, peer: Peer) -> None:
+        self._given, self._peer = connection, peer
+        self.heard = b""
+        self.overlong = 0
+        self._taken: socket.socket | None = None
+        super().__init__(association, address=address)
+        connection.settimeout(peer.timeouts.acse_s)
+
+    def _create_socket(self, address: Any) -> socket.socket:  # noqa: ARG002 - there is nothing to bind
+        return self._given
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Confirm the connection that is there."""
+        self._is_connected = True
+        primitive.result = "Evt2"
+        self.provider_queue.put(primitive)
+        self._ready.set()
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return `nr_bytes`, or fewer where the peer has closed."""
+        if nr_bytes > max(_LONGEST_ACSE_PDU, self._peer.max_pdu_bytes):
+            self.overlong = nr_bytes
+            raise OSError("the PDU is longer than was negotiated")
+        data = bytearray(nr_bytes)
+        view, done = memoryview(data), 0
+        while done < nr_bytes:
+            if self.socket is None or not (count := self.socket.recv_into(view[done:])):
+                view.release()
+                del data[done:]
+                break
+            done += count
+        self.heard = self.heard or bytes(data[:6])
+        return data
+
+    def patience(self, seconds: float) -> None:
+        """Set how long a PDU may pause once it has begun."""
+        if self.socket is not None:
+            self.socket.settimeout(seconds)
+
+    def take(self) -> socket.socket:
+        """Hand the connection out; this link is closed then."""
+        if self.socket is None:
+            raise AssociationAborted("The connection is closed.")
+        self._taken, self.socket, self._is_connected = self.socket, None, False
+        return self._taken
+
+    def close_taken(self) -> None:
+        """Close a connection that was handed out."""
+        if self._taken is not None:
+            self._taken.close()
+
+
+class _Entity(AE):
+    """An application entity for one association: its settings are its own, nothing global is changed."""
+
+    def __init__(self, peer: Peer, connection: socket.socket) -> None:
+        super().__init__(ae_title=peer.calling_ae_title)
+        self._peer, self._connection = peer, connection
+        self.link: _Link | None = None
+        self.link_address = str(connection.getpeername()[0])
+        self.acse_timeout = peer.timeouts.acse_s
+        self.dimse_timeout = peer.timeouts.dimse_s
+        self.network_timeout = None  # _Link.patience is the limit within a PDU; between two, dimse_timeout is
+
+    def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:  # noqa: ARG002
+        for event, handler in _CHATTER:  # these write identifiers, that is patients, to the log
+            assoc.unbind(event, handler)
+        self.link = _Link(assoc, address, self._connection, self._peer)
+        return self.link
+
+
+def _release(association: Association) -> None:
+    if association.is_established:
+        with suppress(RuntimeError):
+            association.release()
+
+
+def _unreachable(peer: Peer, error: OSError | None) -> NetworkError:
+    where = f"{peer.host}:{peer.port}"
+    if isinstance(error, TimeoutError):
+        return PeerTimeout(
+            f"{where} did not answer within {peer.timeouts.connect_s:g} s (TCP). A firewall may drop the connection, or the "
+            "machine is off: ask whether port and address are right and whether this machine may connect."
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return PeerUnreachable(
+            f"Nothing listens at {where} (TCP connection refused). Check the port; the peer's DICOM service may not be running."
+        )
+    return PeerUnreachable(f"There is no way to {where}: {error.strerror if error else 'no address'}. Check host and network.")
+
+
+def _trouble(
+    peer: Peer, association: Association, link: _Link | None, heard: list[object], contexts: Sequence[PresentationContext]
+) -> NetworkError:
+    """Return the leaf that says why no association came about."""
+    if association.is_rejected:
+        return _rejected(peer, association.acceptor.primitive)
+    if association.rejected_contexts and not association.accepted_contexts:
+        names = sorted({UID(str(context.abstract_syntax)).name for context in contexts})
+        return ContextRejected(
+            f"{peer} accepted the association but no presentation context (PS3.8 9.3.3.2). "
+            f"It does not offer {', '.join(names[:3])}{' …' if len(names) > 3 else ''} to {peer.calling_ae_title!r}, "
+            "or in none of the transfer syntaxes proposed."
+        )
+    if any(isinstance(primitive, A_ABORT) for primitive in heard):
+        return AssociationAborted(f"{peer} aborted the association while it was requested (A-ABORT, PS3.8 9.3.8).")
+    if link is not None and (link.overlong or (link.heard and link.heard[0] not in {2, 3, 5, 6, 7})):
+        return AssociationAborted(f"{peer} answered with something that is not DICOM. Another service may listen at that port.")
+    if any(isinstance(primitive, A_P_ABORT) for primitive in heard):
+        return AssociationAborted(
+            f"{peer} closed the connection without an answer to the association request. "
+            "It may allow only known addresses, expect TLS, or not be a DICOM service."
+        )
+    return PeerTimeout(
+        f"{peer} accepted the TCP connection but did not answer the association request within {peer.timeouts.acse_s:g} s. "
+        "Another service may listen at that port, or the peer is overloaded."
+    )
+
+
+def _rejected(peer: Peer, answer: Any) -> AssociationRejected:
+    result, source, reason = (int(value or 0) for value in (answer.result, answer.result_source, answer.diagnostic))
+    remedies = {
+        (1, 3): f"Ask its administrator to add the calling AE title {peer.calling_ae_title!r} with this machine's address, "
+        "or set calling_ae_title to one that it knows.",
+        (1, 7): f"The peer does not call itself {peer.ae_title!r}: ask its administrator for its AE title (case matters).",
+        (3, 1): "Try again later.",
+        (3, 2): "All its associations are in use: try again later, with fewer at once.",
+        (1, 1): f"Ask its administrator whether {peer.calling_ae_title!r} may connect.",
+    }
+    remedy = remedies.get((source, reason), "Ask its administrator.")
+    return AssociationRejected(
+        f"{peer} rejected the association: {rejection(result, source, reason)} (PS3.8 9.3.4). {remedy}",
+        result=result,
+        source=source,
+        reason=reason,
+    )
