@@ -1,3 +1,12 @@
-"""(under construction)."""
+"""Derived objects: measurement reports, key object selections, presentation states.
 
-__all__: list[str] = []
+Knows: IODs and templates, through highdicom; which patient, study and evidence a derived object inherits.
+Does not know: how it looks, where it goes.
+"""
+
+from workbench.builders.authors import WORKBENCH, Author
+from workbench.builders.key_objects import SelectionTitle, selection
+from workbench.builders.presentation import grayscale
+from workbench.builders.reports import Measurement, Region, measurement
+
+__all__ = ["WORKBENCH", "Author", "Measurement", "Region", "SelectionTitle", "grayscale", "measurement", "selection"]

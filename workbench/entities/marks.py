@@ -16,7 +16,7 @@ Vertex = tuple[float, float]
 
 def _finite(*vertices: Vertex) -> None:
     for vertex in vertices:
-        if len(vertex) != 2 or not all(math.isfinite(x) for x in vertex):
+        if not all(math.isfinite(x) for x in vertex):
             raise AttributeUnusable("A mark needs (column, row) pairs of finite numbers (PS3.3 C.10.5.1.2).")
 
 

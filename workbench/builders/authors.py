@@ -1,0 +1,59 @@
+"""Who made a derived object: equipment and person (PS3.3 C.7.5.1, PS3.16 TID 1002).
+
+Knows: how an author is written down as equipment attributes and as observer context.
+Does not know: the objects that are made.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import highdicom.sr as hd
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+
+__all__ = ["WORKBENCH", "Author", "equipment", "observers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """The maker of a derived object.
+
+    Parameters
+    ----------
+    person : str
+        Person who observed, as a DICOM person name (PS3.5 6.2, PN); without one the equipment is the observer.
+    manufacturer, model, serial_number, software_version : str
+        Manufacturer (0008,0070), Manufacturer's Model Name (0008,1090), Device Serial Number (0018,1000) and
+        Software Versions (0018,1020).
+    """
+
+    person: str = ""
+    manufacturer: str = "DICOM Workbench"
+    model: str = "dicom-workbench"
+    serial_number: str = "0"
+    software_version: str = version("dicom-workbench")
+
+
+WORKBENCH = Author()
+
+
+def equipment(author: Author) -> dict[str, Any]:
+    """Return the General and Enhanced General Equipment attributes as highdicom names them."""
+    return {
+        "manufacturer": author.manufacturer,
+        "manufacturer_model_name": author.model,
+        "software_versions": author.software_version,
+        "device_serial_number": author.serial_number,
+    }
+
+
+def observers(author: Author) -> dict[str, Any]:
+    """Return the observer contexts of TID 1002: the person where one is named, else the device."""
+    if author.person:
+        person = hd.ObserverContext(codes.DCM.Person, hd.PersonObserverIdentifyingAttributes(author.person))
+        return {"observer_person_context": person, "observer_device_context": None}
+    identity = hd.DeviceObserverIdentifyingAttributes(
+        generate_uid(None), manufacturer_name=author.manufacturer, model_name=author.model, serial_number=author.serial_number
+    )
+    return {"observer_person_context": None, "observer_device_context": hd.ObserverContext(codes.DCM.Device, identity)}

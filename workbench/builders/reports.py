@@ -1,0 +1,181 @@
+"""Measurement reports (PS3.16 TID 1500) as Comprehensive SR (PS3.3 A.35.3).
+
+Knows: how regions and their numbers are written down as content items.
+Does not know: how the numbers were found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import highdicom.sr as hd
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from workbench.builders.authors import WORKBENCH, Author, equipment, observers
+from workbench.builders.sources import inheritable
+from workbench.entities import Code, InstanceRef, Mark, Polyline, Text
+from workbench.errors import BuildRefused
+
+__all__ = ["Measurement", "Region", "measurement"]
+
+IMAGING_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number with its meaning (PS3.16 TID 300).
+
+    Parameters
+    ----------
+    name : Code
+        What was measured, for example (42798000, SCT, "Area").
+    value : float
+        The number.
+    unit : Code
+        A UCUM code (PS3.16 CID 7181).
+    derivation : Code, optional
+        How it sums up the region, for example (373098007, SCT, "Mean") (CID 7464).
+    """
+
+    name: Code
+    value: float
+    unit: Code
+    derivation: Code | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region of one frame with its measurements (PS3.16 TID 1410).
+
+    Parameters
+    ----------
+    image : Dataset
+        The image it was drawn on.
+    mark : Point, Polyline, Circle or Ellipse
+        The outline in image coordinates (column, row).
+    measurements : tuple of Measurement
+        Its numbers.
+    frame : int
+        Index of the frame, from 0.
+    label : str
+        Tracking Identifier: what a reader calls it.
+    finding : Code, optional
+        What it is.
+    site : Code, optional
+        Where in the body it is.
+    """
+
+    image: Dataset
+    mark: Mark
+    measurements: tuple[Measurement, ...]
+    frame: int = 0
+    label: str = "Region 1"
+    finding: Code | None = None
+    site: Code | None = None
+
+
+def measurement(
+    regions: Sequence[Region],
+    *,
+    title: Code = IMAGING_REPORT,
+    procedure: Code = IMAGING_PROCEDURE,
+    author: Author = WORKBENCH,
+) -> Dataset:
+    """Return a measurement report on `regions`.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        Of images of one patient and study, which are not changed.
+    title : Code
+        Document title (CID 7021).
+    procedure : Code
+        Procedure reported (CID 100).
+    author : Author
+        Who measured.
+
+    Returns
+    -------
+    Dataset
+        Comprehensive SR with template 1500, complete and unverified, in Explicit VR Little Endian.
+
+    Raises
+    ------
+    BuildRefused
+        If there is no region, a mark is a text or lies outside its image, a number is not finite, or the images are of
+        several patients or studies.
+    """
+    for region in regions:
+        _check(region)
+    evidence = inheritable([*{str(r.image.get("SOPInstanceUID")): r.image for r in regions}.values()])
+    try:
+        report = hd.MeasurementReport(
+            observation_context=hd.ObservationContext(**observers(author)),
+            procedure_reported=_concept(procedure),
+            imaging_measurements=[_group(region) for region in regions],
+            title=_concept(title),
+            referenced_images=evidence,
+        )
+        document = hd.ComprehensiveSR(
+            evidence=evidence,
+            content=report,
+            series_instance_uid=generate_uid(None),
+            series_number=9002,
+            sop_instance_uid=generate_uid(None),
+            instance_number=1,
+            **equipment(author),
+            is_complete=True,
+            series_description=title.meaning,
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BuildRefused(f"The measurement report can't be built (PS3.16 TID 1500): {error}") from error
+    return document
+
+
+def _check(region: Region) -> None:
+    ref = InstanceRef.of(region.image)
+    if isinstance(region.mark, Text) or (
+        isinstance(region.mark, Polyline) and not region.mark.closed and len(region.mark.vertices) > 2
+    ):
+        raise BuildRefused(
+            "A measured region is a point, a line of two vertices, a closed polyline, a circle or an ellipse (PS3.16 TID 1410)."
+        )
+    rows, columns = int(region.image.get("Rows") or 0), int(region.image.get("Columns") or 0)
+    if not all(0 <= c <= columns and 0 <= r <= rows for c, r in region.mark.vertices):
+        raise BuildRefused(f"Region {region.label!r} lies outside its image of {rows} rows and {columns} columns (PS3.3 C.18.6.1).")
+    if not 0 <= region.frame < int(region.image.get("NumberOfFrames") or 1):
+        raise BuildRefused(f"Instance {ref.sop_instance_uid} has no frame {region.frame}; frames count from 0 (PS3.3 C.7.6.6).")
+    if not region.measurements or not all(np.isfinite(m.value) for m in region.measurements):
+        raise BuildRefused(f"Region {region.label!r} needs measurements that are finite numbers (PS3.16 TID 300).")
+
+
+def _group(region: Region) -> hd.PlanarROIMeasurementsAndQualitativeEvaluations:
+    image = region.image
+    multi_frame = "NumberOfFrames" in image
+    source = hd.SourceImageForRegion(
+        referenced_sop_class_uid=image.SOPClassUID,
+        referenced_sop_instance_uid=image.SOPInstanceUID,
+        referenced_frame_numbers=[region.frame + 1] if multi_frame else None,
+    )
+    vertices = np.array(region.mark.vertices, dtype=np.float32)
+    return hd.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.TrackingIdentifier(uid=generate_uid(None), identifier=region.label),
+        referenced_region=hd.ImageRegion(region.mark.graphic_type, vertices, source),
+        finding_type=_concept(region.finding) if region.finding else None,
+        finding_sites=[hd.FindingSite(_concept(region.site))] if region.site else None,
+        measurements=[
+            hd.Measurement(
+                name=_concept(m.name),
+                value=float(m.value),
+                unit=_concept(m.unit),
+                derivation=_concept(m.derivation) if m.derivation else None,
+            )
+            for m in region.measurements
+        ],
+    )
+
+
+def _concept(code: Code) -> hd.CodedConcept:
+    return hd.CodedConcept(code.value, code.scheme, code.meaning)
