@@ -1,0 +1,58 @@
+"""Text made safe for HTML, terminals and spreadsheets."""
+
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.entities import cell_safe, html_safe, html_table, plain
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags = []
+        self.data = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.data += data
+
+
+@given(st.text())
+def test_escaped_text_starts_no_element_and_says_the_same(text):
+    parser = _Tags()
+    parser.feed(html_safe(text))
+    parser.close()
+    assert parser.tags == []
+    assert parser.data == plain(text)
+
+
+@given(st.text())
+def test_plain_text_has_no_character_that_acts(text):
+    assert not set(plain(text)) & {*map(chr, range(9)), "\x1b", "\x7f", "\u202e", "\u2066", "\r"}
+
+
+def test_a_table_escapes_heads_captions_and_cells():
+    payload = "<img src=x onerror=alert(1)>"
+    parser = _Tags()
+    parser.feed(html_table([{payload: payload}], caption=payload))
+    assert set(parser.tags) == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_a_long_table_counts_what_it_does_not_show():
+    assert "… and 2 more" in html_table([{"n": i} for i in range(5)], limit=3)
+
+
+@given(st.text(alphabet=st.sampled_from("=+-@\t\r ＝＋－＠a1"), min_size=1))
+def test_no_text_cell_begins_a_formula(text):
+    shown = cell_safe(text)
+    assert isinstance(shown, str)
+    assert shown.lstrip(" ")[:1] not in tuple("=+-@\t\r＝＋－＠")
+
+
+def test_numbers_stay_numbers():
+    assert cell_safe(-1.5) == -1.5
+    assert cell_safe(7) == 7
