@@ -43,7 +43,7 @@ format: .venv/.installed-dev  ## lay out the code
 	$(BIN)/ruff check --fix .
 
 notebooks: .venv/.installed-dev  ## write the notebooks from their text forms
-	$(BIN)/python -m tests.notebooks.pairs
+	$(BIN)/python tests/notebooks/pairs.py
 
 peers:  ## install Orthanc, DCMTK and Chromium (Debian or Ubuntu, as root)
 	@command -v apt-get >/dev/null || { echo "make peers knows Debian and Ubuntu; elsewhere install orthanc, its DICOMweb plug-in, dcmtk and chromium"; exit 1; }
