@@ -1,3 +1,12 @@
-"""(under construction)."""
+"""How to read a dataset aloud: summary, tree, table, differences.
 
-__all__: list[str] = []
+Knows: how a person wants to see a dataset, in a notebook and in a terminal.
+Does not know: how to change one, or where it comes from.
+"""
+
+from workbench.inspection.differences import Difference, Differences, differences
+from workbench.inspection.summary import Summary, summary
+from workbench.inspection.table import table, to_csv
+from workbench.inspection.tree import Tree, tree
+
+__all__ = ["Difference", "Differences", "Summary", "Tree", "differences", "summary", "table", "to_csv", "tree"]
