@@ -1,3 +1,22 @@
-"""(under construction)."""
+"""Files written whole and read with every doubt said aloud.
 
-__all__: list[str] = []
+Knows: files of PS3.10, encoded datasets, temporary names.
+Does not know: archives, networks, what a dataset means.
+"""
+
+from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
+from workbench.files.reading import Limits, Reading, read
+from workbench.files.whole import TEMPORARY_PATTERN, save, write_whole
+
+__all__ = [
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "TEMPORARY_PATTERN",
+    "Limits",
+    "Part10",
+    "Reading",
+    "meta_bytes",
+    "read",
+    "save",
+    "write_whole",
+]

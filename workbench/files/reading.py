@@ -1,0 +1,310 @@
+"""Datasets read with every doubt said aloud: cut short, too deep, too large, not quite DICOM.
+
+Knows: files of PS3.10 and bare datasets; pydicom makes the Dataset.
+Does not know: whether the content conforms to its IOD.
+"""
+
+import contextlib
+import io
+import logging
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
+
+from workbench.entities import Finding, Findings, Severity
+from workbench.errors import LimitExceeded, NotDicom
+from workbench.files._contents import missing_content
+from workbench.files.encoding import Encoding, Source, encoding_of, guess_encoding, open_source, what_it_looks_like
+from workbench.files.part10 import meta_start, parse_meta
+from workbench.files.walker import Ending, Structure, walk
+
+__all__ = ["Limits", "Reading", "read"]
+
+_LOG = logging.getLogger(__name__)
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_ACTING_PREAMBLES = (
+    (b"MZ", "a Windows program"),
+    (b"\x7fELF", "a program"),
+    (b"#!", "a script"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"II+\0", "a BigTIFF image"),
+    (b"MM\0+", "a BigTIFF image"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a dataset may ask for before it is refused.
+
+    Parameters
+    ----------
+    nesting : int
+        Levels of sequences in sequences.
+    inflated_bytes : int
+        Size of a deflated dataset once inflated, in bytes.
+    """
+
+    nesting: int = 64
+    inflated_bytes: int = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A dataset and what is to be said about how it was read.
+
+    Parameters
+    ----------
+    dataset : pydicom.FileDataset
+        Only elements that are whole; its `file_meta` holds at least Transfer Syntax UID.
+    findings : Findings
+        Errors where something is lost, warnings where something is odd.
+    is_complete : bool
+        Whether nothing is missing at the end, as far as that can be told.
+    transfer_syntax_uid : str
+        As named, or as guessed where none is named.
+    """
+
+    dataset: Dataset
+    findings: Findings
+    is_complete: bool
+    transfer_syntax_uid: str
+
+    def __repr__(self) -> str:  # a dataset's own holds the patient's values
+        state = "complete" if self.is_complete else "incomplete"
+        return f"Reading({state}, {len(self.dataset)} attributes, {self.transfer_syntax_uid}, findings={len(self.findings)})"
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is known so far about one source."""
+
+    name: str
+    source: Source
+    limits: Limits
+    findings: list[Finding] = field(default_factory=list)
+    is_complete: bool = True
+
+    def say(self, severity: Severity, section: str, message: str, remedy: str = "") -> None:
+        self.findings.append(Finding(severity, self.name, section, message, remedy))
+
+    def incomplete(self, section: str, message: str, severity: Severity = Severity.ERROR) -> None:
+        self.is_complete = False
+        self.say(severity, section, message, "Get the instance again from where it came from.")
+
+
+def read(source: Path | str | bytes | BinaryIO, *, limits: Limits | None = None, stop_before_pixels: bool = False) -> Reading:
+    """Read a dataset from a file, a byte string or a binary stream.
+
+    Parameters
+    ----------
+    source : Path, str, bytes or binary file
+        A file of PS3.10, or a bare dataset. A stream is read from its beginning and stays open.
+    limits : Limits, optional
+        What is refused as too deep or too large.
+    stop_before_pixels : bool
+        Whether Pixel Data and what follows is left out of the dataset; its place in the file is checked all the same.
+
+    Returns
+    -------
+    Reading
+        Dataset, findings, whether it is complete.
+
+    Raises
+    ------
+    NotDicom
+        If there is no dataset.
+    LimitExceeded
+        If sequences are nested too deeply or a deflated dataset grows too large.
+    OSError
+        If the file can't be opened.
+
+    Notes
+    -----
+    A file that is cut exactly between two elements of its top level is complete by its structure; it is
+    recognized where an attribute is lacking that every instance of its SOP class has, such as Pixel Data.
+    """
+    limits = limits or Limits()
+    with _stream(source) as (stream, name):
+        job = _Job(name, open_source(stream), limits)
+        meta, preamble, offset, is_prefixed = _file_meta(job)
+        encoding = _encoding(job, meta, offset, is_prefixed=is_prefixed)
+        data: BinaryIO = stream
+        if encoding.is_deflated:
+            inflated = _inflate(job, offset)
+            job.source, data, offset = open_source(inflated), io.BytesIO(inflated), 0
+            del inflated
+        structure = walk(job.source, offset, encoding, nesting_limit=limits.nesting)
+        _judge(job, structure, meta)
+        dataset = _parsed(job, data, structure, encoding, offset, stop_before_pixels=stop_before_pixels)
+    whole = FileDataset(
+        str(source) if isinstance(source, Path | str) else io.BytesIO(), dataset, preamble, meta,
+        is_implicit_VR=not encoding.is_explicit, is_little_endian=encoding.is_little_endian,
+    )  # fmt: skip
+    whole.set_original_encoding(not encoding.is_explicit, encoding.is_little_endian, dataset._character_set)  # noqa: SLF001 - as pydicom's dcmread does
+    if job.findings:
+        _LOG.debug("read: %d findings, complete: %s", len(job.findings), job.is_complete)
+    return Reading(whole, Findings(job.findings), job.is_complete, encoding.transfer_syntax_uid)
+
+
+@contextlib.contextmanager
+def _stream(source: Path | str | bytes | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(bytes(source)), "bytes"
+    elif isinstance(source, Path | str):
+        with Path(source).open("rb") as file:
+            yield file, Path(source).name
+    elif source.seekable():
+        yield source, "stream"
+    else:
+        yield io.BytesIO(source.read()), "stream"
+
+
+def _file_meta(job: _Job) -> tuple[FileMetaDataset, bytes | None, int, bool]:
+    """Return file meta information, preamble, where the dataset begins, and whether there is a prefix."""
+    head = job.source.at(0, 1024)
+    is_prefixed = head[128:132] == b"DICM"
+    preamble = head[:128] if is_prefixed else None
+    start = meta_start(head)
+    if is_prefixed:
+        _judge_preamble(job, head)
+    else:
+        if start < 0 and guess_encoding(head[:8]) is None:
+            raise NotDicom(f"{job.name} is not DICOM: {what_it_looks_like(head)} (PS3.10 7.1).")
+        job.say(Severity.WARNING, "PS3.10 7.1", "The file has no preamble and no 'DICM' prefix.", "Save it again with files.save.")
+    if start < 0:
+        job.say(Severity.WARNING, "PS3.10 7.1", "The file has no file meta information.", "Save it again with files.save.")
+        return FileMetaDataset(), preamble, 132 if is_prefixed else 0, is_prefixed
+    values, end = parse_meta(head, start)
+    while end < 0 and len(head) < min(job.source.size, 4 << 20):
+        head = job.source.at(0, len(head) * 8)
+        values, end = parse_meta(head, start)
+    if end < 0:
+        end = job.source.size
+        job.incomplete("PS3.10 7.1", f"The file ends within its file meta information, after {end} bytes.")
+    meta = FileMetaDataset()
+    if job.is_complete:
+        length = int.from_bytes(values.get(0, b""), "little")
+        if 0 not in values or length != end - start - 12:
+            job.say(Severity.WARNING, "PS3.10 7.1", "File Meta Information Group Length (0002,0000) is missing or wrong.")
+        is_implicit = not head[start + 4 : start + 6].isalpha()
+        meta.update(read_dataset(io.BytesIO(head[start:end]), is_implicit, is_little_endian=True, bytelength=end - start))
+    return meta, preamble, end, is_prefixed
+
+
+def _judge_preamble(job: _Job, head: bytes) -> None:
+    for magic, name in _ACTING_PREAMBLES:
+        if head.startswith(magic):
+            job.say(
+                Severity.WARNING, "PS3.10 7.5", f"The preamble makes the file {name} as well.",
+                "Do not start or open it as such; files.save writes an empty preamble.",
+            )  # fmt: skip
+
+
+def _encoding(job: _Job, meta: FileMetaDataset, offset: int, *, is_prefixed: bool) -> Encoding:
+    """Return the encoding that the file names, or that its first element shows where that differs."""
+    uid = str(meta.get("TransferSyntaxUID") or "").strip()
+    first = job.source.at(offset, 8)
+    guess = guess_encoding(first)
+    if uid:
+        named = encoding_of(uid)
+        if named.is_deflated or guess is None or _same(guess, named):
+            return named
+        job.say(
+            Severity.WARNING, "PS3.10 7.1",
+            f"The file names transfer syntax {UID(uid).name}, but its dataset is in {UID(guess.transfer_syntax_uid).name}.",
+            "Save it again with files.save.",
+        )  # fmt: skip
+        meta.TransferSyntaxUID = UID(guess.transfer_syntax_uid)
+        return guess
+    if job.is_complete and first:
+        if guess is None:
+            if not is_prefixed:
+                raise NotDicom(f"{job.name} is not DICOM: no dataset follows its file meta information (PS3.10 7.1).")
+            guess = encoding_of("1.2.840.10008.1.2")
+        job.say(
+            Severity.WARNING,
+            "PS3.10 7.1",
+            f"Transfer Syntax UID (0002,0010) is missing; {UID(guess.transfer_syntax_uid).name} is assumed.",
+        )
+    guess = guess or encoding_of("1.2.840.10008.1.2")
+    meta.TransferSyntaxUID = UID(guess.transfer_syntax_uid)
+    return guess
+
+
+def _same(a: Encoding, b: Encoding) -> bool:
+    return (a.is_explicit, a.is_little_endian) == (b.is_explicit, b.is_little_endian)
+
+
+def _inflate(job: _Job, offset: int) -> bytes:
+    """Return the inflated dataset, bounded (PS3.5 A.5)."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    limit = job.limits.inflated_bytes
+    parts, total = [], 0
+    try:
+        while not inflater.eof and (chunk := inflater.unconsumed_tail or job.source.at(offset, 1 << 16)):
+            if chunk is not inflater.unconsumed_tail:
+                offset += len(chunk)
+            parts.append(inflater.decompress(chunk, 1 << 20))
+            total += len(parts[-1])
+            if total > limit:
+                raise LimitExceeded(
+                    f"{job.name} inflates to more than {limit} bytes (PS3.5 A.5). "
+                    "Pass limits=Limits(inflated_bytes=...) if that is what it should be."
+                )
+    except zlib.error:
+        job.incomplete("PS3.5 A.5", f"The deflated dataset is damaged; {total} bytes could be inflated.")
+    else:
+        if not inflater.eof:
+            job.incomplete("PS3.5 A.5", f"The deflated dataset is cut short; {total} bytes could be inflated.")
+    return b"".join(parts)
+
+
+def _judge(job: _Job, structure: Structure, meta: FileMetaDataset) -> None:
+    if structure.ending is Ending.CUT:
+        job.incomplete(
+            "PS3.5 7.1",
+            f"The dataset is cut short in {structure.where or 'its last element'}: {structure.wanted} bytes are wanted and "
+            f"{structure.found} are there; the element is left out.",
+        )
+    elif structure.ending is Ending.BROKEN:
+        job.incomplete("PS3.5 7.1", f"What stands at {structure.where} is no element; it and what follows is left out.")
+    elif structure.ending is Ending.PADDED:
+        job.say(
+            Severity.WARNING, "PS3.10 7.2", f"{job.source.size - structure.end} bytes follow the last element and are left out."
+        )
+    for note in structure.notes:
+        job.say(Severity.WARNING, "PS3.5 7.1", f"{note}.")
+    if job.is_complete:
+        lacking = missing_content({e.tag: e.value for e in structure.top}, str(meta.get("MediaStorageSOPClassUID") or ""))
+        if lacking:
+            text = f"{lacking} is missing, which every instance of its SOP class has: cut between two elements, or a header only."
+            job.incomplete("PS3.3 A", text, Severity.WARNING)
+
+
+def _parsed(
+    job: _Job, stream: BinaryIO, structure: Structure, encoding: Encoding, offset: int, *, stop_before_pixels: bool
+) -> Dataset:
+    stop = _at_pixels if stop_before_pixels else None
+    stream.seek(offset)
+    try:
+        return read_dataset(
+            stream, not encoding.is_explicit, encoding.is_little_endian, bytelength=structure.end - offset, stop_when=stop
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
+        job.incomplete("PS3.5 7.1", f"The dataset can't be parsed ({type(error).__name__}); nothing of it is kept.")
+        return Dataset()
+
+
+def _at_pixels(tag: BaseTag, representation: str | None, length: int) -> bool:
+    del representation, length
+    return tag in _PIXELS

@@ -1,0 +1,207 @@
+"""Files that are written whole or not at all.
+
+Knows: temporary names, fsync, rename, what a full disk looks like.
+Does not know: what stands in the file, apart from `save`, which writes a Part 10 file.
+"""
+
+import contextlib
+import copy
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from workbench.errors import AttributeUnusable, StorageFull
+from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+__all__ = ["TEMPORARY_PATTERN", "save", "write_whole"]
+
+#: What :func:`write_whole` calls a file before it is complete; a start-up sweep may remove what matches.
+TEMPORARY_PATTERN = ".wb-*.part"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def write_whole(
+    path: Path | str,
+    content: bytes | Callable[[BinaryIO], None],
+    *,
+    durable: bool = True,
+    exist_ok: bool = True,
+    mode: int = 0o666,
+) -> Path:
+    """Write a file so that anyone sees either what was there before or all of the new content.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where; its folder must exist. A symbolic link there is replaced, not followed.
+    content : bytes or callable
+        The bytes, or a function that writes them to the binary file it is given.
+    durable : bool
+        Whether the file also survives a loss of power when this returns (fsync of file and folder).
+    exist_ok : bool
+        Whether a file that is already there is replaced.
+    mode : int
+        Permissions before the process's umask.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    StorageFull
+        If there is no space left or a quota is reached.
+    FileExistsError
+        If there is a file already and `exist_ok` is False.
+    OSError
+        If the folder can't be written to.
+
+    Notes
+    -----
+    Whatever is raised, also by `content`, nothing is left behind and the old file stays. Only a process that
+    is killed leaves a temporary file, whose name matches `TEMPORARY_PATTERN`.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".wb-{secrets.token_hex(8)}.part")
+    try:
+        _fill(temporary, content, durable=durable, mode=mode)
+        _publish(temporary, target, exist_ok=exist_ok)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if _is_full(error):
+            raise StorageFull(
+                f"No space is left to write {target.name!r} in {str(target.parent)!r}; nothing was kept of it."
+            ) from error
+        raise
+    if durable:
+        _sync_folder(target.parent)
+    return target
+
+
+def _is_full(error: BaseException | None) -> bool:
+    while error is not None:  # encoders wrap what the file raised
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _fill(temporary: Path, content: bytes | Callable[[BinaryIO], None], *, durable: bool, mode: int) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    with os.fdopen(descriptor, "wb") as file:
+        if callable(content):
+            content(file)
+        else:
+            file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+def _publish(temporary: Path, target: Path, *, exist_ok: bool) -> None:
+    if exist_ok:
+        temporary.replace(target)
+        return
+    try:
+        os.link(temporary, target)  # fails where a name is taken, unlike rename
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, "There is a file already, and exist_ok is False", str(target)) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _reserve_and_replace(temporary, target)
+    else:
+        temporary.unlink()
+
+
+def _reserve_and_replace(temporary: Path, target: Path) -> None:
+    """Take the name first, for file systems without hard links."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    temporary.replace(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some systems open no folders; there the rename is as durable as it gets
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: bool = True) -> Path:
+    """Write `dataset` as a file of PS3.10: preamble, file meta information, dataset.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        With SOP Class UID and SOP Instance UID; it is encoded in the Transfer Syntax UID of its `file_meta`,
+        which is completed in the file but not in `dataset`.
+    path : Path or str
+        Where; see :func:`write_whole`.
+    durable, exist_ok : bool
+        See :func:`write_whole`.
+
+    Raises
+    ------
+    AttributeUnusable
+        If an attribute that every file needs is missing, or the dataset can't be encoded.
+    StorageFull
+        If there is no space left.
+
+    Notes
+    -----
+    The preamble is written as zeros, so that no program hidden in it travels on (PS3.10 7.1).
+    """
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if not dataset.get(keyword):
+            raise AttributeUnusable(f"A DICOM file needs {keyword}, which the dataset does not have (PS3.10 7.1).")
+    shallow = _with_encoding(dataset)
+
+    def encode(file: BinaryIO) -> None:
+        try:
+            dcmwrite(file, shallow, enforce_file_format=True)
+        except Exception as error:
+            if _is_full(error) or isinstance(error, OSError):
+                raise
+            # the library's text may hold a value, so only its kind is told
+            raise AttributeUnusable(
+                f"Instance {dataset.SOPInstanceUID} can't be encoded ({type(error).__name__}): look for an attribute "
+                "whose value does not fit its value representation (PS3.5 6.2)."
+            ) from None
+
+    return write_whole(path, encode, durable=durable, exist_ok=exist_ok)
+
+
+def _with_encoding(dataset: Dataset) -> Dataset:
+    """Return a shallow copy with a transfer syntax and an empty preamble."""
+    shallow = copy.copy(dataset)
+    meta = FileMetaDataset()
+    meta.update(copy.deepcopy(getattr(dataset, "file_meta", FileMetaDataset())))
+    if not meta.get("TransferSyntaxUID"):
+        meta.TransferSyntaxUID = _transfer_syntax(dataset)
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    shallow.file_meta = meta
+    shallow.preamble = bytes(128)
+    return shallow
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    if "PixelData" in dataset and getattr(dataset["PixelData"], "is_undefined_length", False):
+        raise AttributeUnusable("A dataset with encapsulated Pixel Data needs TransferSyntaxUID in its file_meta (PS3.5 A.4).")
+    implicit, little = dataset.original_encoding
+    if little is False:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
