@@ -136,7 +136,18 @@ class StorageFull(ArchiveError):
 
 
 class NetworkError(WorkbenchError):
-    """The other side, or the way to it."""
+    """The other side, or the way to it.
+
+    Attributes
+    ----------
+    layer : str
+        Where it went wrong: name, tcp, association, context, dimse or web; empty where that is not known.
+    remedy : str
+        What to try: the end of the message.
+    """
+
+    layer: str = ""
+    remedy: str = ""
 
 
 class PeerUnreachable(NetworkError):

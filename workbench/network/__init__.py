@@ -1,3 +1,9 @@
-"""(under construction)."""
+"""The network: C-ECHO, queries, retrieval and storage over DIMSE and DICOMweb, and the embedded archive's door.
 
-__all__: list[str] = []
+Knows: associations, presentation contexts, DIMSE and DICOMweb services, and who a peer is.
+Does not know: pixels, people.
+"""
+
+from workbench.network.echo import EchoReport, echo
+
+__all__ = ["EchoReport", "echo"]

@@ -9,10 +9,10 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from pydicom.uid import UID
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, _config, build_role, evt
 from pynetdicom._handlers import (
     standard_dimse_recv_handler,
     standard_dimse_sent_handler,
@@ -37,15 +37,21 @@ from workbench.errors import (
     StatusFailure,
 )
 
-__all__ = ["MAX_CONTEXTS", "associate", "connect", "rejection", "take_over"]
+__all__ = ["MAX_CONTEXTS", "associate", "connect", "lost", "rejection", "take_over"]
 
 log = logging.getLogger(__name__)
+Failure = TypeVar("Failure", bound=NetworkError)
+
+# pynetdicom writes every identifier, that is names of patients, to its log unless it is told not to.
+_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 #: Presentation context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2).
 MAX_CONTEXTS = 128
 
 # Nothing but P-DATA-TF may be longer than this, and P-DATA-TF no longer than was negotiated (PS3.8 D.1).
 _LONGEST_ACSE_PDU = 1_048_576
+
+_REJECT = 3  # PDU type A-ASSOCIATE-RJ
 
 _RESULTS = {1: "permanent", 2: "transient"}
 _SOURCES = {1: "service user", 2: "service provider (ACSE)", 3: "service provider (presentation)"}
@@ -110,6 +116,7 @@ def associate(
     )  # fmt: skip
     link = entity.link
     if link is None or not association.is_established:
+        _end(association, entity.connection)
         raise _trouble(peer, association, link, heard, contexts)
     link.patience(peer.timeouts.network_s)
     log.info("associated with %s, %d contexts accepted", peer, len(association.accepted_contexts))
@@ -140,9 +147,10 @@ def connect(peer: Peer) -> socket.socket:
     try:
         addresses = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise PeerUnreachable(
-            f"The host name {peer.host!r} of {peer.name or peer.ae_title} is not known here. "
-            "Check its spelling, or ask for its IP address; a VPN may be needed."
+        raise _said(
+            PeerUnreachable(f"The host name {peer.host!r} is not known here."),
+            "name",
+            "Check its spelling, or ask for its IP address; a VPN may be needed.",
         ) from error
     last: OSError | None = None
     for family, kind, protocol, _, address in addresses:
@@ -176,6 +184,29 @@ def take_over(association: Association) -> socket.socket:
         association.join()
     association.is_established = False
     return link.take()
+
+
+def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
+    """Return why no answer came from an association that was established.
+
+    Parameters
+    ----------
+    doing : str
+        What the answer was wanted for, such as ``C-FIND``.
+    """
+    if association._sent_abort:  # noqa: SLF001 - pynetdicom does so when its time is up
+        return _said(
+            PeerTimeout(f"{peer} did not answer {doing} within {peer.timeouts.dimse_s:g} s."),
+            "dimse",
+            "Ask for less at once, or allow more time (Timeouts.dimse_s).",
+        )
+    if association.acse.is_aborted("a-abort"):
+        return _said(
+            AssociationAborted(f"{peer} aborted the association during {doing} (A-ABORT, PS3.8 9.3.8)."),
+            "dimse",
+            "Its log says why.",
+        )
+    return _said(AssociationAborted(f"The connection to {peer} was lost during {doing}."), "dimse")
 
 
 def rejection(result: int, source: int, reason: int) -> str:
@@ -227,7 +258,10 @@ class _Link(AssociationSocket):
                 del data[done:]
                 break
             done += count
-        self.heard = self.heard or bytes(data[:6])
+        if len(self.heard) < 10:
+            self.heard += bytes(data[:10])
+            if nr_bytes == 4 and self.heard[0] == _REJECT:  # pynetdicom stumbles over values that it does not know
+                return bytearray((0, 1, 1, 1))
         return data
 
     def patience(self, seconds: float) -> None:
@@ -253,7 +287,7 @@ class _Entity(AE):
 
     def __init__(self, peer: Peer, connection: socket.socket) -> None:
         super().__init__(ae_title=peer.calling_ae_title)
-        self._peer, self._connection = peer, connection
+        self._peer, self.connection = peer, connection
         self.link: _Link | None = None
         self.link_address = str(connection.getpeername()[0])
         self.acse_timeout = peer.timeouts.acse_s
@@ -263,8 +297,17 @@ class _Entity(AE):
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:  # noqa: ARG002
         for event, handler in _CHATTER:  # these write identifiers, that is patients, to the log
             assoc.unbind(event, handler)
-        self.link = _Link(assoc, address, self._connection, self._peer)
+        self.link = _Link(assoc, address, self.connection, self._peer)
         return self.link
+
+
+def _end(association: Association, connection: socket.socket) -> None:
+    """Leave neither thread nor socket behind."""
+    association.dul.kill_dul()
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    association.dul.join(timeout=1)
+    connection.close()
 
 
 def _release(association: Association) -> None:
@@ -273,62 +316,88 @@ def _release(association: Association) -> None:
             association.release()
 
 
+def _said(error: Failure, layer: str, remedy: str = "") -> Failure:
+    """Return the error with its layer and with the remedy as the end of its message."""
+    error.layer, error.remedy = layer, remedy
+    error.args = (f"{error.args[0]} {remedy}".strip(),)
+    return error
+
+
 def _unreachable(peer: Peer, error: OSError | None) -> NetworkError:
     where = f"{peer.host}:{peer.port}"
     if isinstance(error, TimeoutError):
-        return PeerTimeout(
-            f"{where} did not answer within {peer.timeouts.connect_s:g} s (TCP). A firewall may drop the connection, or the "
-            "machine is off: ask whether port and address are right and whether this machine may connect."
+        return _said(
+            PeerTimeout(f"{where} did not answer within {peer.timeouts.connect_s:g} s (TCP)."),
+            "tcp",
+            "A firewall may drop the connection, or the machine is off: ask whether address and port are right and whether "
+            "this machine may connect.",
         )
     if isinstance(error, ConnectionRefusedError):
-        return PeerUnreachable(
-            f"Nothing listens at {where} (TCP connection refused). Check the port; the peer's DICOM service may not be running."
+        return _said(
+            PeerUnreachable(f"Nothing listens at {where} (TCP connection refused)."),
+            "tcp",
+            "Check the port; the peer's DICOM service may not be running.",
         )
-    return PeerUnreachable(f"There is no way to {where}: {error.strerror if error else 'no address'}. Check host and network.")
+    reason = error.strerror if error else "no address"
+    return _said(PeerUnreachable(f"There is no way to {where}: {reason}."), "tcp", "Check host and network.")
 
 
 def _trouble(
     peer: Peer, association: Association, link: _Link | None, heard: list[object], contexts: Sequence[PresentationContext]
 ) -> NetworkError:
     """Return the leaf that says why no association came about."""
-    if association.is_rejected:
-        return _rejected(peer, association.acceptor.primitive)
+    if link is not None and link.heard[:1] == bytes([_REJECT]) and len(link.heard) >= 10:
+        return _rejected(peer, *link.heard[7:10])
     if association.rejected_contexts and not association.accepted_contexts:
         names = sorted({UID(str(context.abstract_syntax)).name for context in contexts})
-        return ContextRejected(
-            f"{peer} accepted the association but no presentation context (PS3.8 9.3.3.2). "
-            f"It does not offer {', '.join(names[:3])}{' …' if len(names) > 3 else ''} to {peer.calling_ae_title!r}, "
-            "or in none of the transfer syntaxes proposed."
+        return _said(
+            ContextRejected(
+                f"{peer} accepted the association but no presentation context: not {', '.join(names[:3])}"
+                f"{' …' if len(names) > 3 else ''} in any transfer syntax that was proposed (PS3.8 9.3.3.2)."
+            ),
+            "context",
+            f"Its conformance statement says what it offers; its administrator may have to allow it to {peer.calling_ae_title!r}.",
         )
     if any(isinstance(primitive, A_ABORT) for primitive in heard):
-        return AssociationAborted(f"{peer} aborted the association while it was requested (A-ABORT, PS3.8 9.3.8).")
-    if link is not None and (link.overlong or (link.heard and link.heard[0] not in {2, 3, 5, 6, 7})):
-        return AssociationAborted(f"{peer} answered with something that is not DICOM. Another service may listen at that port.")
-    if any(isinstance(primitive, A_P_ABORT) for primitive in heard):
-        return AssociationAborted(
-            f"{peer} closed the connection without an answer to the association request. "
-            "It may allow only known addresses, expect TLS, or not be a DICOM service."
+        return _said(
+            AssociationAborted(f"{peer} aborted the association while it was requested (A-ABORT, PS3.8 9.3.8)."),
+            "association",
+            "Its log says why; it may not know this machine.",
         )
-    return PeerTimeout(
-        f"{peer} accepted the TCP connection but did not answer the association request within {peer.timeouts.acse_s:g} s. "
-        "Another service may listen at that port, or the peer is overloaded."
+    if link is not None and (link.overlong or (link.heard and link.heard[0] not in {2, 3, 5, 6, 7})):
+        return _said(
+            AssociationAborted(f"{peer} answered with something that is not DICOM."),
+            "association",
+            "Another service may listen at that port.",
+        )
+    if any(isinstance(primitive, A_P_ABORT) for primitive in heard):
+        return _said(
+            AssociationAborted(f"{peer} closed the connection instead of answering the association request."),
+            "association",
+            "It may allow only known addresses, expect TLS, or not be a DICOM service.",
+        )
+    return _said(
+        PeerTimeout(
+            f"{peer} accepted the TCP connection but did not answer the association request within {peer.timeouts.acse_s:g} s."
+        ),
+        "association",
+        "Another service may listen at that port, or the peer is overloaded.",
     )
 
 
-def _rejected(peer: Peer, answer: Any) -> AssociationRejected:
-    result, source, reason = (int(value or 0) for value in (answer.result, answer.result_source, answer.diagnostic))
+def _rejected(peer: Peer, result: int, source: int, reason: int) -> AssociationRejected:
     remedies = {
+        (1, 1): f"Ask its administrator whether {peer.calling_ae_title!r} may connect.",
         (1, 3): f"Ask its administrator to add the calling AE title {peer.calling_ae_title!r} with this machine's address, "
         "or set calling_ae_title to one that it knows.",
-        (1, 7): f"The peer does not call itself {peer.ae_title!r}: ask its administrator for its AE title (case matters).",
+        (1, 7): f"It does not call itself {peer.ae_title!r}: ask its administrator for its AE title (case matters).",
         (3, 1): "Try again later.",
         (3, 2): "All its associations are in use: try again later, with fewer at once.",
-        (1, 1): f"Ask its administrator whether {peer.calling_ae_title!r} may connect.",
     }
-    remedy = remedies.get((source, reason), "Ask its administrator.")
-    return AssociationRejected(
-        f"{peer} rejected the association: {rejection(result, source, reason)} (PS3.8 9.3.4). {remedy}",
+    error = AssociationRejected(
+        f"{peer} rejected the association: {rejection(result, source, reason)} (PS3.8 9.3.4).",
         result=result,
         source=source,
         reason=reason,
     )
+    return _said(error, "association", remedies.get((source, reason), "Ask its administrator."))

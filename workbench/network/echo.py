@@ -1,0 +1,89 @@
+"""C-ECHO, and which layer failed.
+
+Knows: the Verification service (PS3.4 Annex A).
+Does not know: how to mend what it finds; it says what to try.
+"""
+
+import time
+from dataclasses import dataclass
+
+from workbench.entities import Peer, html_safe
+from workbench.errors import NetworkError
+from workbench.network import contexts
+from workbench.network.association import associate, lost
+from workbench.network.statuses import failure
+
+__all__ = ["EchoReport", "echo"]
+
+_VERIFICATION = "1.2.840.10008.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class EchoReport:
+    """What came of a C-ECHO; true where the peer answered with success.
+
+    Parameters
+    ----------
+    ok : bool
+        Whether the peer verified.
+    layer : str
+        ``verified``, or the layer that failed: ``name``, ``tcp``, ``association``, ``context`` or ``dimse``.
+    message : str
+        What happened.
+    remedy : str
+        What to try, where something can be tried.
+    seconds : float
+        How long it took, association and release included.
+    """
+
+    ok: bool
+    layer: str
+    message: str
+    remedy: str
+    seconds: float
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return (
+            f"{'OK' if self.ok else 'Failed at ' + self.layer}: {self.message} {self.remedy}".strip() + f" ({self.seconds:.2f} s)"
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        mark, colour = ("✓", "#187a3c") if self.ok else ("✗", "#b3261e")
+        layer = "" if self.ok else f"<b>{html_safe(self.layer)}</b> · "
+        remedy = f"<br><i>{html_safe(self.remedy)}</i>" if self.remedy else ""
+        return (
+            f"<div><span style='color:{colour};font-weight:bold'>{mark}</span> {layer}{html_safe(self.message)} "
+            f"<span style='opacity:.6'>{self.seconds:.2f} s</span>{remedy}</div>"
+        )
+
+
+def echo(peer: Peer) -> EchoReport:
+    """Ask a peer whether it is there, and say which layer failed if it is not. Never raises for network trouble.
+
+    Parameters
+    ----------
+    peer : Peer
+        Whom to ask.
+
+    Returns
+    -------
+    EchoReport
+        With the layer, what happened and what to try.
+    """
+    start = time.monotonic()
+    try:
+        with associate(peer, contexts.service(_VERIFICATION)) as association:
+            answer = association.send_c_echo()
+            if "Status" not in answer:
+                raise lost(association, peer, "C-ECHO")
+            if answer.Status != 0:
+                raise failure(peer, "C-ECHO", answer)
+    except NetworkError as error:
+        message = str(error).removesuffix(error.remedy).rstrip()
+        return EchoReport(False, error.layer or "dimse", message, error.remedy, time.monotonic() - start)
+    return EchoReport(True, "verified", f"{peer} verified.", "", time.monotonic() - start)
