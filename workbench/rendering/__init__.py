@@ -1,3 +1,44 @@
-"""(under construction)."""
+"""The pixel pipeline: from a dataset to what is seen, in two steps.
 
-__all__: list[str] = []
+``plan = resolve(image)`` settles everything from attributes; ``render(plan, frame=0)`` gives 8-bit gray or RGB.
+``modality_values`` and ``pixels`` give numbers instead.
+
+Knows: PS3.4 Annex N, PS3.3 C.7.6.3, C.10 and C.11; arrays in, arrays out.
+Does not know: figures, widgets, files.
+"""
+
+from workbench.rendering.annotations import GraphicObject, Layer, TextObject
+from workbench.rendering.displayed_area import Spatial
+from workbench.rendering.lookup import LookupTable
+from workbench.rendering.modality import Modality, modality, modality_values, units
+from workbench.rendering.palette import Palette, palette
+from workbench.rendering.pixels import Layout, layout, pixels
+from workbench.rendering.plan import FramePlan, RenderPlan, resolve
+from workbench.rendering.presentation_lut import PresentationLut
+from workbench.rendering.render import render
+from workbench.rendering.shutters import Shutter
+from workbench.rendering.voi import Window
+
+__all__ = [
+    "FramePlan",
+    "GraphicObject",
+    "Layer",
+    "Layout",
+    "LookupTable",
+    "Modality",
+    "Palette",
+    "PresentationLut",
+    "RenderPlan",
+    "Shutter",
+    "Spatial",
+    "TextObject",
+    "Window",
+    "layout",
+    "modality",
+    "modality_values",
+    "palette",
+    "pixels",
+    "render",
+    "resolve",
+    "units",
+]
