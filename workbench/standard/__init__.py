@@ -1,3 +1,31 @@
-"""(under construction)."""
+"""Tables of the DICOM standard and their readers.
 
-__all__: list[str] = []
+Knows: UIDs (PS3.6), query keys (PS3.4 C.6), confidentiality (PS3.15 E).
+Does not know: files, networks, and what is done with the tables.
+"""
+
+from workbench.standard.queries import Level, Model, QueryKey, query_identifier, query_keys
+from workbench.standard.uids import (
+    StorageClass,
+    StorageClasses,
+    TransferSyntax,
+    TransferSyntaxes,
+    storage_classes,
+    transfer_syntax,
+    transfer_syntaxes,
+)
+
+__all__ = [
+    "Level",
+    "Model",
+    "QueryKey",
+    "StorageClass",
+    "StorageClasses",
+    "TransferSyntax",
+    "TransferSyntaxes",
+    "query_identifier",
+    "query_keys",
+    "storage_classes",
+    "transfer_syntax",
+    "transfer_syntaxes",
+]
