@@ -31,6 +31,8 @@ Voi = Window | LookupTable
 _PSEUDO_COLOR = "1.2.840.10008.5.1.4.1.1.11.3"
 _STATES = {f"1.2.840.10008.5.1.4.1.1.11.{n}" for n in (1, 2, 3, 8)}  # grayscale, colour, pseudo-colour, XA/XRF grayscale
 _SAMPLED_FRAMES = 9
+# X-ray angiographic and fluoroscopic images: their Modality LUT gives values proportional to intensity, it is not for display
+_INTENSITY_ONLY = {"1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.12.2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +233,17 @@ class _Maker:
             self.findings += wrong
         if shape.is_color:
             return FramePlan(Modality(), range_window(0, 255, ""), area, marks)
-        source = self.image if self.state is None else self.state
-        values = modality(source, frame=frame, is_signed=shape.is_signed)
+        values = self._modality(frame)
         return FramePlan(values, self.wish or self._chosen(values, frame), area, marks)
+
+    def _modality(self, frame: int) -> Modality:
+        if self.state is not None:
+            return modality(self.state, frame=frame, is_signed=self.shape.is_signed)
+        if text(self.image, "SOPClassUID") in _INTENSITY_ONLY and "ModalityLUTSequence" in self.image:
+            message = "The Modality LUT of an XA or XRF image is not for display: windows apply to stored values."
+            self.findings.append(Finding(Severity.NOTE, "ModalityLUTSequence", "PS3.3 C.8.7.1.1.2", message))
+            return Modality()
+        return modality(self.image, frame=frame, is_signed=self.shape.is_signed)
 
     def _chosen(self, values: Modality, frame: int) -> Voi:
         offered = self._offered(frame, is_signed=self.shape.is_signed or values.intercept < 0)
@@ -288,8 +298,7 @@ class _Maker:
         stored, _ = decoded(self.image, self.shape, frame=frame, limit_bytes=self.limit_bytes)
         flat = stored.ravel()[:: max(1, stored.size // 262_144)]
         kept = flat[~_padding(self.image, flat)]
-        source = self.image if self.state is None else self.state
-        values = modality(source, frame=frame, is_signed=self.shape.is_signed)(kept)
+        values = self._modality(frame)(kept)
         return values[np.isfinite(values)]
 
 
