@@ -4,6 +4,8 @@ Knows: associations, presentation contexts, DIMSE and DICOMweb services, and who
 Does not know: pixels, people.
 """
 
+from workbench.network.addressbook import AddressBook
 from workbench.network.echo import EchoReport, echo
+from workbench.network.find import Found, find
 
-__all__ = ["EchoReport", "echo"]
+__all__ = ["AddressBook", "EchoReport", "Found", "echo", "find"]
