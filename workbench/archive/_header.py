@@ -1,0 +1,228 @@
+"""What the index needs from an encoded dataset, read without building one.
+
+Knows: the encodings of PS3.5 (7.1, 7.5, A.4) well enough to walk over every element to the end.
+Does not know: what most elements mean, or where the bytes came from.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from workbench.archive._attributes import BY_TAG, TEXT_VRS
+from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
+
+__all__ = ["INFLATED_LIMIT_BYTES", "Header", "NotWalkable", "read_header"]
+
+#: A deflated dataset may not grow beyond this (PS3.5 A.5).
+INFLATED_LIMIT_BYTES = 4 << 30
+#: So much of it is walked through; what is longer is only inflated to its end.
+_INFLATED_KEPT_BYTES = 64 << 20
+_DEPTH_LIMIT = 64
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END, _PIXEL_DATA = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0x7FE00010
+_CHARACTER_SET = 0x00080005
+_SHORT = frozenset((b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+                    b"ST", b"TM", b"UI", b"UL", b"US"))  # fmt: skip
+_LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+_DELIMITERS = {0x0A, 0x0C, 0x0D, 0x09}  # they reset code extensions (PS3.5 6.1.2.5.3)
+_VALUE_LIMIT_BYTES = 65_536  # a longer text is not a key
+
+Buffer = bytes | bytearray | memoryview
+
+
+class NotWalkable(Exception):
+    """The bytes do not follow the transfer syntax: a more patient reader has to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What was read.
+
+    Parameters
+    ----------
+    values : mapping
+        Text by keyword, decoded, without padding; several values are separated by a backslash. An attribute
+        that is absent is absent here, an empty one is an empty text.
+    """
+
+    values: Mapping[str, str]
+
+
+def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
+    """Return the indexed attributes of an encoded dataset, after walking over all of it.
+
+    Parameters
+    ----------
+    dataset : bytes-like
+        The whole dataset (a memory map will do), without file meta information.
+    transfer_syntax_uid : str
+        How it is encoded; any syntax that is not known is taken for Explicit VR Little Endian, as all encapsulated ones are.
+
+    Raises
+    ------
+    DatasetIncomplete
+        If an element says that it is longer than what is left, or a delimiter is missing.
+    LimitExceeded
+        If sequences of undefined length are nested more than 64 deep, or a deflated dataset inflates beyond 4 GiB.
+    NotWalkable
+        If the bytes do not look like that transfer syntax.
+    """
+    partial = False
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian or _is_deflated(transfer_syntax_uid):
+        dataset, partial = _inflated(dataset)
+    walk = _Walk(dataset, implicit=transfer_syntax_uid == ImplicitVRLittleEndian, big=transfer_syntax_uid == ExplicitVRBigEndian)
+    try:
+        walk.dataset()
+    except DatasetIncomplete:
+        if not partial:
+            raise
+    except (struct.error, IndexError):
+        raise DatasetIncomplete(_TOO_SHORT) from None
+    return Header(_texts(walk.found, "<>"[walk.big]))
+
+
+_TOO_SHORT = "The dataset ends in the middle of an element (PS3.5 7.1): it is incomplete. Send it again."
+
+
+def _is_deflated(transfer_syntax_uid: str) -> bool:
+    uid = UID(transfer_syntax_uid)
+    return uid.is_transfer_syntax and not uid.is_private and uid.is_deflated
+
+
+def _inflated(dataset: Buffer) -> tuple[bytes, bool]:
+    """Inflate to the end of the stream; return the first part of it and whether there was more."""
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    kept, total, rest = bytearray(), 0, bytes(dataset)
+    try:
+        while rest and not engine.eof:
+            piece = engine.decompress(rest, 1 << 22)
+            rest = engine.unconsumed_tail
+            total += len(piece)
+            if len(kept) < _INFLATED_KEPT_BYTES:
+                kept += piece
+            if total > INFLATED_LIMIT_BYTES:
+                raise LimitExceeded(f"The deflated dataset inflates beyond {INFLATED_LIMIT_BYTES} bytes (PS3.5 A.5).")
+    except zlib.error:
+        raise NotDicom("The dataset is not a deflate stream, though its transfer syntax says so (PS3.5 A.5).") from None
+    if not engine.eof:
+        raise DatasetIncomplete("The deflated dataset ends before its last block (PS3.5 A.5): it is incomplete. Send it again.")
+    return bytes(kept), total > len(kept)
+
+
+class _Walk:
+    """One way through the elements of a dataset."""
+
+    __slots__ = ("big", "buffer", "end", "explicit", "found", "implicit", "long", "size")
+
+    def __init__(self, buffer: Buffer, *, implicit: bool, big: bool) -> None:
+        self.buffer, self.end, self.implicit, self.big = buffer, len(buffer), implicit, big
+        order = "<>"[big]
+        self.explicit = struct.Struct(order + "HH2sH")
+        self.long = struct.Struct(order + "I")
+        self.size = struct.Struct(order + "HHI")
+        self.found: dict[int, bytes] = {}
+
+    def dataset(self) -> None:
+        """Walk over the top level; keep the elements that are wanted."""
+        position, buffer, found = 0, self.buffer, self.found
+        while position < self.end:
+            tag, vr, length, position = self._element(position)
+            if length == _UNDEFINED:
+                position = self._undefined(tag, vr, position, 1)
+                continue
+            if length > self.end - position:
+                raise DatasetIncomplete(_TOO_SHORT)
+            if (tag in BY_TAG or tag == _CHARACTER_SET) and length <= _VALUE_LIMIT_BYTES and tag not in found:
+                found[tag] = bytes(buffer[position : position + length])
+            position += length
+
+    def _element(self, position: int) -> tuple[int, bytes, int, int]:
+        """Return tag, VR, length and where the value begins."""
+        if self.implicit:
+            group, element, length = self.size.unpack_from(self.buffer, position)
+            return group << 16 | element, b"", length, position + 8
+        group, element, vr, length = self.explicit.unpack_from(self.buffer, position)
+        if vr in _SHORT:
+            return group << 16 | element, vr, length, position + 8
+        if vr in _LONG:
+            return group << 16 | element, vr, self.long.unpack_from(self.buffer, position + 8)[0], position + 12
+        if group == 0xFFFE:
+            return group << 16 | element, b"", self.long.unpack_from(self.buffer, position + 4)[0], position + 8
+        raise NotWalkable
+
+    def _undefined(self, tag: int, vr: bytes, position: int, depth: int) -> int:
+        """Return where a value of undefined length ends: fragments, or items (PS3.5 7.5, A.4)."""
+        if depth > _DEPTH_LIMIT:
+            raise LimitExceeded(f"Sequences are nested more than {_DEPTH_LIMIT} deep: the dataset is refused.")
+        if vr not in {b"SQ", b"UN", b""} and not (tag == _PIXEL_DATA or vr in {b"OB", b"OW"}):
+            raise NotWalkable
+        was_implicit = self.implicit
+        self.implicit = was_implicit or vr == b"UN"  # PS3.5 6.2.2: a sequence of unknown VR is Implicit VR
+        try:
+            return self._items(position, depth)
+        finally:
+            self.implicit = was_implicit
+
+    def _items(self, position: int, depth: int) -> int:
+        while True:
+            group, element, length = self.size.unpack_from(self.buffer, position)
+            tag = group << 16 | element
+            position += 8
+            if tag == _SEQUENCE_END:
+                return position
+            if tag != _ITEM:
+                raise NotWalkable
+            if length != _UNDEFINED:
+                position += length
+                if position > self.end:
+                    raise DatasetIncomplete(_TOO_SHORT)
+                continue
+            position = self._item(position, depth)
+
+    def _item(self, position: int, depth: int) -> int:
+        while True:
+            tag, vr, length, position = self._element(position)
+            if tag == _ITEM_END:
+                return position
+            if length == _UNDEFINED:
+                position = self._undefined(tag, vr, position, depth + 1)
+            else:
+                position += length
+            if position > self.end:
+                raise DatasetIncomplete(_TOO_SHORT)
+
+
+def _texts(found: Mapping[int, bytes], order: str) -> dict[str, str]:
+    """Return what was found as text by keyword."""
+    declared = found.get(_CHARACTER_SET, b"").decode("ascii", "replace").strip(" \0")
+    encodings: list[str] | None = None
+    values = {}
+    for tag, raw in found.items():
+        if tag == _CHARACTER_SET:
+            continue
+        attribute = BY_TAG[tag]
+        if attribute.vr == "US":
+            text = "\\".join(str(n) for n in struct.unpack(f"{order}{len(raw) // 2}H", raw[: len(raw) // 2 * 2]))
+        elif raw.isascii() and b"\x1b" not in raw and declared != "ISO_IR 13":
+            text = raw.decode("ascii")
+        elif attribute.vr in TEXT_VRS:
+            encodings = encodings or convert_encodings(declared.split("\\"))
+            text = decode_bytes(raw, encodings, _DELIMITERS)
+        else:
+            text = raw.decode("latin-1")
+        values[attribute.keyword] = tidy(text, attribute.vr)
+    return values
+
+
+def tidy(text: str, vr: str) -> str:
+    """Return `text` without padding, and a date in the form of PS3.5 6.2 where it is written with dots."""
+    text = text.replace("\0", "").strip()
+    if "\\" in text and vr not in {"LT", "ST", "UT"}:
+        text = "\\".join(part.strip() for part in text.split("\\"))
+    if vr == "DA" and len(text) == 10 and text[4::3] == "..":
+        return text.replace(".", "")
+    return text

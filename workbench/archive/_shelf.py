@@ -1,0 +1,139 @@
+"""Files and index together: what keeps the two in step.
+
+Knows: that every file has a row and every row a file, and how to get back there.
+Does not know: queries, who adds or reads.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from workbench.archive._index import Index, Row
+from workbench.archive._reading import file_header
+from workbench.archive._store import Durability, Store
+from workbench.entities import Finding, Severity
+from workbench.errors import ArchiveError, WorkbenchError
+from workbench.files import Part10
+
+__all__ = ["Shelf"]
+
+_logger = logging.getLogger(__name__)
+_INSERT_CONFLICT = "INSERT OR IGNORE INTO conflicts VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+class Shelf:
+    """The store and the index of one archive."""
+
+    def __init__(self, root: Path, *, durability: Durability) -> None:
+        with _folder_errors(root):
+            self.store = Store(root, durability=durability)
+        self.index = Index(root / "index.sqlite", every_commit_durable=durability == "power")
+        try:
+            some_died = self.index.change(lambda _: self.store.begin())
+            if some_died or self.index.was_new:
+                self._index_again()
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self, row: Row) -> None:
+        """Put a stored instance into the index."""
+        self.index.add(row)
+
+    def note_conflict(
+        self, *, uid: str, path: Path, digests: tuple[str, str], transfer_syntax_uid: str, source_ae_title: str
+    ) -> None:
+        """Remember that other bytes came under the UID of a stored instance."""
+        row = (path.name, uid, *digests, transfer_syntax_uid, source_ae_title, time.time())
+        self.index.change(lambda connection: connection.execute(_INSERT_CONFLICT, row))
+        _logger.warning("instance %s came with other bytes: kept %s, quarantined %s", uid, *digests)
+
+    def forget(self, uids: Sequence[str]) -> None:
+        """Remove instances: first their rows, then their files."""
+        self.index.change(lambda connection: _forget(connection, uids))
+        for uid in uids:
+            self.store.path(uid).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Write what waits, give the lock back."""
+        try:
+            self.index.close()
+        finally:
+            self.store.end()
+
+    def verify(self) -> list[Finding]:
+        """Compare every row with its file and every file with its row."""
+        self.index.flush()
+        findings: list[Finding] = []
+        rows = {
+            self.store.path(uid): (uid, size) for uid, size in self.index.rows("SELECT SOPInstanceUID, file_bytes FROM instances")
+        }
+        for path in self.store.files():
+            findings += self._checked(path, rows.pop(path, None))
+        for uid, _ in rows.values():
+            findings.append(
+                Finding(Severity.ERROR, uid, "", "The index has this instance, but its file is gone.", "Store it again.")
+            )
+        return findings
+
+    def _checked(self, path: Path, row: tuple[str, int] | None) -> list[Finding]:
+        name = row[0] if row else path.name
+        try:
+            found = self._row_of(path)
+        except (WorkbenchError, OSError) as error:
+            message = f"The file can't be read ({type(error).__name__})."
+            return [Finding(Severity.ERROR, name, "PS3.10 7.1", message, "Remove the instance and store it again.")]
+        if row is None:
+            self.index.add(found)
+            message = "The file was not in the index; it is now."
+            return [Finding(Severity.WARNING, found.values["SOPInstanceUID"], "", message)]
+        if found.file_bytes != row[1]:
+            message = f"The file has {found.file_bytes} bytes, the index says {row[1]}."
+            return [Finding(Severity.ERROR, name, "", message, "Remove the instance and store it again.")]
+        return []
+
+    def _row_of(self, path: Path) -> Row:
+        part = Part10.locate(path)
+        header = file_header(path, part.dataset_offset, part.transfer_syntax_uid)
+        uid = header.values.get("SOPInstanceUID", "")
+        if self.store.path(uid) != path:
+            raise ArchiveError("The file has another SOP Instance UID than its name says.")
+        stat = path.stat()
+        return Row(header.values, part.transfer_syntax_uid, "", stat.st_size, stat.st_mtime)
+
+    def _index_again(self) -> None:
+        """Read every file that has no row, after a process ended without closing the archive."""
+        known = {self.store.path(uid) for (uid,) in self.index.rows("SELECT SOPInstanceUID FROM instances")}
+        number = 0
+        for path in self.store.files():
+            if path not in known:
+                try:
+                    self.index.add(self._row_of(path))
+                    number += 1
+                except (WorkbenchError, OSError) as error:
+                    _logger.warning("a stored file can't be read: %s: %s", path.name, type(error).__name__)
+        self.index.flush()
+        if number:
+            _logger.info("%d stored instances were indexed again", number)
+
+
+@contextlib.contextmanager
+def _folder_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(f"{str(root)!r} can't be used as an archive: {error.strerror}.") from error
+
+
+def _forget(connection: sqlite3.Connection, uids: Sequence[str]) -> None:
+    connection.executemany("DELETE FROM instances WHERE SOPInstanceUID = ?", [(uid,) for uid in uids])
+    connection.execute(
+        "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM instances i "
+        "WHERE i.StudyInstanceUID = series.StudyInstanceUID AND i.SeriesInstanceUID = series.SeriesInstanceUID)"
+    )
+    connection.execute(
+        "DELETE FROM studies WHERE NOT EXISTS (SELECT 1 FROM series s WHERE s.StudyInstanceUID = studies.StudyInstanceUID)"
+    )

@@ -1,0 +1,383 @@
+r"""Attribute matching of queries (PS3.4 C.2.2.2).
+
+Knows: single value, universal, wildcard, UID list, range, empty value, several values and sequence matching.
+Does not know: SQL, files, networks.
+
+What is matched is text: a value as it stands in an index, decoded, without padding, several values separated
+by a backslash. So a query in one character set finds what was stored in another.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableSequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VM, keyword_for_tag
+
+from workbench.errors import AttributeUnusable, QueryKeyInvalid
+
+__all__ = ["Criterion", "criteria", "element_text", "folded", "matches"]
+
+#: Value representations in which ``*`` and ``?`` are wildcards (PS3.4 C.2.2.2.4).
+WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_RANGE_VRS = frozenset({"DA", "DT", "TM"})
+_NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_NOT_KEYS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT"})
+_ONE_TEXT = frozenset({"LT", "ST", "UT", "UR"})  # a backslash is a character there (PS3.5 6.2)
+#: No key but a list of UIDs is longer than this.
+KEY_LIMIT = 1024
+UID_LIMIT = 100_000
+_EMPTY = '""'  # C.2.2.2.7
+_DEPTH_LIMIT = 16
+
+_DATE = re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}")
+_TIME = re.compile(r"(?P<digits>\d{2}|\d{4}|\d{6})(?:\.(?P<fraction>\d{1,6}))?")
+_OLD_TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}(?:\.\d{1,6})?))?")
+_DATETIME = re.compile(
+    r"(?P<digits>\d{4}|\d{6}|\d{8}|\d{10}|\d{12}|\d{14})(?:\.(?P<fraction>\d{1,6}))?(?P<offset>[+-](?:0\d|1[0-4])[0-5]\d)?"
+)
+
+
+def folded(name: str) -> str:
+    """Return a person name as it is compared: without case, and without what is left empty at the end of a group.
+
+    Examples
+    --------
+    >>> folded("Doe^Jane^^=山田^花子")
+    'doe^jane=山田^花子'
+    """
+    return "=".join(group.strip().rstrip("^").rstrip() for group in name.casefold().split("=")).rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One key of a query.
+
+    Parameters
+    ----------
+    keyword, tag, vr : str, int, str
+        Which attribute; `keyword` is empty where the dictionary has none.
+    values : tuple of str
+        What it is to match; empty for universal matching.
+    items : tuple of Criterion
+        Keys inside the item of a sequence.
+    single : bool
+        Whether the attribute has one value only (PS3.6), so that no backslash separates values in it.
+    """
+
+    keyword: str
+    tag: int
+    vr: str
+    values: tuple[str, ...] = ()
+    items: tuple["Criterion", ...] = ()
+    single: bool = False
+    _accepts: Callable[[str], bool] = field(default=lambda _: True, repr=False, compare=False)
+
+    @property
+    def universal(self) -> bool:
+        """Whether everything matches it (PS3.4 C.2.2.2.3)."""
+        return not self.values and all(item.universal for item in self.items)
+
+    def accepts(self, text: str | None) -> bool:
+        """Whether a value matches; None stands for an attribute that is absent."""
+        if not self.values:
+            return True
+        if not text:
+            return _EMPTY in self.values
+        parts = [text] if self.single else [part.strip() for part in text.split("\\")]
+        return any(map(self._accepts, parts))
+
+    def accepts_in(self, dataset: Dataset) -> bool:
+        """Whether the attribute of a dataset matches; a sequence matches if one of its items does (C.2.2.2.6)."""
+        element: Any = dataset.get(self.tag)
+        if self.vr != "SQ":
+            return self.accepts(None if element is None else element_text(element))
+        if self.universal:
+            return True
+        if element is None or element.VR != "SQ":
+            return False
+        return any(all(key.accepts_in(item) for key in self.items) for item in element.value or ())
+
+
+def criteria(identifier: Dataset, *, depth: int = 0) -> tuple[Criterion, ...]:
+    """Return the keys of an identifier, checked.
+
+    Private attributes, group lengths and bulk data are no keys and are left out, as are Query/Retrieve Level
+    and Specific Character Set, which say how to read the others.
+
+    Raises
+    ------
+    AttributeUnusable
+        If a value can't be matched: a wildcard where none is allowed, a malformed date or time, a range that
+        runs backwards, a value longer than a key may be.
+    QueryKeyInvalid
+        If a sequence has more than one item (PS3.4 C.2.2.2.6) or sequences are nested more than 16 deep.
+    """
+    if depth > _DEPTH_LIMIT:
+        raise QueryKeyInvalid(f"Sequences in a query are nested more than {_DEPTH_LIMIT} deep.")
+    keys = []
+    for tag in identifier.keys():  # noqa: SIM118 - values are converted one by one, and only those that are keys
+        if tag.is_private or tag.group <= 6 or tag.element == 0 or tag in {0x00080005, 0x00080052, 0x00080053, 0x00080054}:
+            continue
+        keyword = keyword_for_tag(tag)
+        if not keyword:
+            continue
+        element = _element(identifier, tag, keyword)
+        if element.VR in _NOT_KEYS:
+            continue
+        if element.VR == "SQ":
+            keys.append(_sequence_key(element, keyword, depth))
+        else:
+            keys.append(_key(keyword, int(tag), element.VR, element_text(element)))
+    return tuple(keys)
+
+
+def matches(dataset: Dataset, identifier: Dataset) -> bool:
+    """Whether a dataset matches all keys of an identifier.
+
+    Raises
+    ------
+    AttributeUnusable, QueryKeyInvalid
+        See :func:`criteria`.
+
+    Examples
+    --------
+    >>> dataset, identifier = Dataset(), Dataset()
+    >>> dataset.PatientName, dataset.StudyDate = "Doe^Jane", "20240229"
+    >>> identifier.PatientName, identifier.StudyDate = "DOE*", "20240101-"
+    >>> matches(dataset, identifier)
+    True
+    """
+    return all(key.accepts_in(dataset) for key in criteria(identifier))
+
+
+def element_text(element: Any) -> str:
+    """Return the value of a data element as text, as the index holds it."""
+    value = element.value
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple | MutableSequence):
+        return "\\".join(_one_text(v) for v in value)
+    return _one_text(value)
+
+
+def _one_text(value: object) -> str:
+    original = getattr(value, "original_string", None)
+    return str(original if isinstance(original, str) and original else value).replace("\0", "").strip()
+
+
+def _element(identifier: Dataset, tag: Any, keyword: str) -> Any:
+    try:
+        return identifier[tag]
+    except Exception:  # noqa: BLE001 - whatever the conversion stumbles over, the value is no key
+        raise AttributeUnusable(
+            f"The value of {keyword} {_shown(tag)} does not fit its value representation (PS3.5 6.2)."
+        ) from None
+
+
+def _shown(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _sequence_key(element: Any, keyword: str, depth: int) -> Criterion:
+    items = element.value or ()
+    if len(items) > 1:
+        raise QueryKeyInvalid(
+            f"{keyword} {_shown(element.tag)} in a query has at most one item, not {len(items)} (PS3.4 C.2.2.2.6)."
+        )
+    return Criterion(keyword, int(element.tag), "SQ", items=criteria(items[0], depth=depth + 1) if items else ())
+
+
+def _key(keyword: str, tag: int, vr: str, text: str) -> Criterion:
+    where = f"{keyword} {_shown(tag)}"
+    if vr == "UI":
+        return _uid_key(keyword, tag, text, where)
+    if vr in WILDCARD_VRS:
+        text = re.sub(r"\*{2,}", "*", text)
+    if len(text) > KEY_LIMIT:
+        raise AttributeUnusable(f"The value of {where} is longer than {KEY_LIMIT} characters: no key of a query is.")
+    values = tuple(dict.fromkeys(v for part in ([text] if vr in _ONE_TEXT else text.split("\\")) if (v := part.strip())))
+    if not values or "*" in values:
+        return Criterion(keyword, tag, vr)
+    tests = [_test(value, vr, where) for value in values]
+    single = vr in _ONE_TEXT or dictionary_VM(tag) == "1"
+    return Criterion(keyword, tag, vr, values, single=single, _accepts=tests[0] if len(tests) == 1 else _any_of(tests))
+
+
+def _any_of(tests: Iterable[Callable[[str], bool]]) -> Callable[[str], bool]:
+    kept = tuple(tests)
+    return lambda text: any(test(text) for test in kept)
+
+
+def _uid_key(keyword: str, tag: int, text: str, where: str) -> Criterion:
+    values = tuple(dict.fromkeys(part for part in (p.strip() for p in text.split("\\")) if part))
+    if not values or values == ("*",):
+        return Criterion(keyword, tag, "UI")
+    if len(values) > UID_LIMIT:
+        raise AttributeUnusable(f"{where} lists {len(values)} UIDs; {UID_LIMIT} is the most that one query may have.")
+    if any(len(v) > 64 or "*" in v or "?" in v for v in values if v != _EMPTY):
+        raise AttributeUnusable(f"{where} has a value that is no UID: a wildcard, or more than 64 characters (PS3.4 C.2.2.2.2).")
+    return Criterion(keyword, tag, "UI", values, _accepts=frozenset(values).__contains__)
+
+
+def _test(value: str, vr: str, where: str) -> Callable[[str], bool]:
+    if value == _EMPTY:
+        return lambda _: False
+    if vr in _RANGE_VRS:
+        return _range_test(value, vr, where)
+    if vr in _NUMBER_VRS:
+        return _number_test(value, where)
+    if vr == "PN":
+        return _name_test(value)
+    if vr in WILDCARD_VRS and ("*" in value or "?" in value):
+        return _pattern(value)
+    if "*" in value or "?" in value:
+        raise AttributeUnusable(f"{where} allows no wildcard, because its value representation is {vr} (PS3.4 C.2.2.2.4).")
+    return value.__eq__
+
+
+def _number_test(value: str, where: str) -> Callable[[str], bool]:
+    wanted = _number(value)
+    if wanted is None:
+        raise AttributeUnusable(f"{where} is to be a number: it allows single value matching only (PS3.4 C.2.2.2.1).")
+    return lambda text: _number(text) == wanted
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+# ---------------------------------------------------------------- names and patterns
+def _name_test(value: str) -> Callable[[str], bool]:
+    """Compare person names without case; a key of one group is sought in every group (PS3.4 C.2.2.2.1, PS3.5 6.2.1)."""
+    groups = [_pattern(group) if group else None for group in folded(value).split("=")]
+
+    if len(groups) == 1:
+        one = groups[0]
+        return lambda text: one is None or any(one(group) for group in folded(text).split("="))
+
+    def accepts(text: str) -> bool:
+        found = folded(text).split("=")
+        found += [""] * (len(groups) - len(found))
+        return all(test is None or test(group) for test, group in zip(groups, found, strict=False))
+
+    return accepts
+
+
+def _pattern(pattern: str) -> Callable[[str], bool]:
+    """Return a test for a pattern with ``*`` and ``?``, whose time grows with the length of the text only."""
+    pieces = [_Piece(piece) for piece in pattern.split("*")]
+    first, *rest = pieces
+    if not rest:
+        return lambda text: len(text) == first.size and first.at(text, 0)
+    *middle, last = rest
+
+    def accepts(text: str) -> bool:
+        end = len(text) - last.size
+        if end < first.size or not first.at(text, 0) or not last.at(text, end):
+            return False
+        position = first.size
+        for piece in middle:
+            position = piece.find(text, position, end)
+            if position < 0:
+                return False
+            position += piece.size
+        return True
+
+    return accepts
+
+
+class _Piece:
+    """What stands between two asterisks."""
+
+    __slots__ = ("_expression", "_text", "size")
+
+    def __init__(self, text: str) -> None:
+        self.size, self._text = len(text), text
+        self._expression = re.compile(".".join(map(re.escape, text.split("?"))), re.DOTALL) if "?" in text else None
+
+    def at(self, text: str, position: int) -> bool:
+        if self._expression is None:
+            return text.startswith(self._text, position)
+        return self._expression.match(text, position) is not None
+
+    def find(self, text: str, start: int, end: int) -> int:
+        if self._expression is None:
+            return text.find(self._text, start, end)
+        found = self._expression.search(text, start, end)
+        return found.start() if found else -1
+
+
+# ---------------------------------------------------------------- dates and times
+def _range_test(value: str, vr: str, where: str) -> Callable[[str], bool]:
+    first, last = bounds(value, vr, where)
+
+    def accepts(text: str) -> bool:
+        found = _interval(text, vr)
+        return found is not None and (first is None or found[0] >= first) and (last is None or found[0] <= last)
+
+    return accepts
+
+
+@lru_cache(maxsize=256)
+def bounds(value: str, vr: str, where: str = "The key") -> tuple[str | None, str | None]:
+    """Return the first and last moment that a DA, TM or DT key allows, in full length; None where it is open.
+
+    A value that is given to the hour, minute, month or year stands for all of it, at both ends of a range (PS3.4 C.2.2.2.5).
+
+    Raises
+    ------
+    AttributeUnusable
+        If it is malformed or runs backwards.
+
+    Examples
+    --------
+    >>> bounds("10-1159", "TM")
+    ('100000.000000', '115959.999999')
+    """
+    whole = _interval(value, vr)
+    if whole is not None:
+        return whole
+    for position in (m.start() for m in re.finditer("-", value)):
+        before, after = value[:position].strip(), value[position + 1 :].strip()
+        first = _interval(before, vr) if before else (None, None)
+        last = _interval(after, vr) if after else (None, None)
+        if first is None or last is None or not (before or after):
+            continue
+        if first[0] is not None and last[1] is not None and first[0] > last[1]:
+            raise AttributeUnusable(f"The range of {where} runs backwards (PS3.4 C.2.2.2.5): put the earlier value first.")
+        return first[0], last[1]
+    raise AttributeUnusable(f"{where} is neither a {vr} value nor a range of two, such as {_EXAMPLES[vr]} (PS3.4 C.2.2.2.5).")
+
+
+_EXAMPLES: Mapping[str, str] = {"DA": "20240101-20241231", "TM": "0800-1200", "DT": "20240101-202406"}
+
+
+def _interval(text: str, vr: str) -> tuple[str, str] | None:
+    """Return the first and last moment that a value stands for, or None if it is malformed."""
+    if vr == "DA":
+        plain = text.replace(".", "") if _DATE.fullmatch(text) else None
+        return None if plain is None else (plain, plain)
+    if vr == "TM":
+        if old := _OLD_TIME.fullmatch(text):
+            text = "".join(part or "" for part in old.groups())
+        return _padded(_TIME.fullmatch(text), 6, "000000", "235959")
+    return _padded(_DATETIME.fullmatch(text), 14, "00000101000000", "99991231235959")
+
+
+def _padded(match: re.Match[str] | None, size: int, low: str, high: str) -> tuple[str, str] | None:
+    if match is None:
+        return None
+    digits, fraction = match["digits"], match["fraction"]
+    if fraction and len(digits) != size:
+        return None
+    start = digits + low[len(digits) :] + "." + (fraction or "").ljust(6, "0")
+    end = digits + high[len(digits) :] + "." + (fraction or "").ljust(6, "9")
+    return start, end
