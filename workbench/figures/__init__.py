@@ -1,3 +1,13 @@
-"""(under construction)."""
+"""Figures for paper and notebooks: images, presentation states, PET, ophthalmology.
 
-__all__: list[str] = []
+Every function returns a matplotlib Figure that pyplot does not know; ``save`` writes it.
+
+Knows: paper.
+Does not know: the browser, files' contents, peers.
+"""
+
+from workbench.figures.images import contact_sheet, image
+from workbench.figures.presentation import marks, presentation
+from workbench.figures.saving import save
+
+__all__ = ["contact_sheet", "image", "marks", "presentation", "save"]

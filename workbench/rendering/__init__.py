@@ -9,6 +9,7 @@ Does not know: figures, widgets, files.
 
 from workbench.rendering.annotations import GraphicObject, Layer, TextObject
 from workbench.rendering.displayed_area import Spatial
+from workbench.rendering.geometry import Sides, Spacing, orientation, spacing
 from workbench.rendering.lookup import LookupTable
 from workbench.rendering.modality import Modality, modality, modality_values, units
 from workbench.rendering.palette import Palette, palette
@@ -30,15 +31,19 @@ __all__ = [
     "PresentationLut",
     "RenderPlan",
     "Shutter",
+    "Sides",
+    "Spacing",
     "Spatial",
     "TextObject",
     "Window",
     "layout",
     "modality",
     "modality_values",
+    "orientation",
     "palette",
     "pixels",
     "render",
     "resolve",
+    "spacing",
     "units",
 ]
