@@ -7,5 +7,6 @@ Does not know: pixels, people.
 from workbench.network.addressbook import AddressBook
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
+from workbench.network.server import Server
 
-__all__ = ["AddressBook", "EchoReport", "Found", "echo", "find"]
+__all__ = ["AddressBook", "EchoReport", "Found", "Server", "echo", "find"]

@@ -1,0 +1,218 @@
+"""Query/Retrieve as a service class provider (PS3.4 C.4): C-FIND, C-GET and C-MOVE over an archive.
+
+Knows: the information models, identifiers, the statuses of PS3.4 C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4.
+Does not know: how the archive finds, how sub-operations are sent.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
+from pynetdicom.presentation import PresentationContext
+
+from workbench.entities import InstanceRef, Peer, Timeouts
+from workbench.errors import AttributeUnusable, InputError, QueryKeyInvalid, StorageFull, WorkbenchError
+from workbench.network._guard import Acceptor
+from workbench.network._suboperations import OwnAssociation, Progress, destination, encode
+from workbench.network.receiving import Sink, one_line
+
+__all__ = ["MODELS", "QueryRetrieve", "Shelves"]
+
+log = logging.getLogger(__name__)
+
+#: SOP class: information model and operation (PS3.4 C.6).
+MODELS = {
+    "1.2.840.10008.5.1.4.1.2.1.1": ("PATIENT", "FIND"),
+    "1.2.840.10008.5.1.4.1.2.1.2": ("PATIENT", "MOVE"),
+    "1.2.840.10008.5.1.4.1.2.1.3": ("PATIENT", "GET"),
+    "1.2.840.10008.5.1.4.1.2.2.1": ("STUDY", "FIND"),
+    "1.2.840.10008.5.1.4.1.2.2.2": ("STUDY", "MOVE"),
+    "1.2.840.10008.5.1.4.1.2.2.3": ("STUDY", "GET"),
+}
+_OPERATIONS = {"FIND": C_FIND, "MOVE": C_MOVE, "GET": C_GET}
+_LEVELS = {"PATIENT": ("PATIENT", "STUDY", "SERIES", "IMAGE"), "STUDY": ("STUDY", "SERIES", "IMAGE")}
+_UNIQUE = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+PENDING, PENDING_KEYS_UNSUPPORTED, CANCELLED = 0xFF00, 0xFF01, 0xFE00
+OUT_OF_RESOURCES, DESTINATION_UNKNOWN, NOT_THE_MODEL, UNABLE = 0xA700, 0xA801, 0xA900, 0xC001
+_LEVEL, _CHARACTER_SET = Tag(0x0008, 0x0052), Tag(0x0008, 0x0005)
+
+
+class Shelves(Protocol):
+    """What the server needs of an archive."""
+
+    def receiving(self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = "") -> Sink:
+        """Return where the bytes of an instance go."""
+
+    def find(self, identifier: Dataset, *, model: str = "STUDY") -> Iterator[Dataset]:
+        """Yield what matches."""
+
+    def references(self, wanted: Any, *, model: str = "STUDY") -> list[InstanceRef]:
+        """Return the instances that an identifier with unique keys names."""
+
+    def path(self, ref: InstanceRef, /) -> Path:
+        """Return where an instance lies."""
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, comment: str) -> None:
+        super().__init__(comment)
+        self.status, self.comment = status, comment
+
+
+@dataclass(frozen=True)
+class QueryRetrieve:
+    """Serves the queries and retrievals of associations.
+
+    Parameters
+    ----------
+    archive : Shelves
+        What is asked.
+    destination : callable
+        The peer of an AE title, None where it is not known.
+    timeouts : Timeouts
+        `dimse_s` for the answers to C-GET's sub-operations.
+    """
+
+    archive: Shelves
+    destination: Callable[[str], Peer | None]
+    timeouts: Timeouts
+
+    def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
+        """Serve a request if it is one of ours; return whether it was."""
+        model, operation = MODELS.get(str(context.abstract_syntax), ("", ""))
+        if not model or not isinstance(request, _OPERATIONS[operation]):
+            return False
+        acts: dict[str, Callable[..., None]] = {"FIND": self._find, "MOVE": self._move, "GET": self._get}
+        try:
+            acts[operation](association, request, context, model)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong becomes a status; its text may hold a value
+            status, comment = _status(error)
+            log.warning("%s: C-%s refused with 0x%04X: %s", association.caller, operation, status, comment)
+            _respond(association, request, context, status, comment=comment)
+        return True
+
+    def _find(self, association: Acceptor, request: C_FIND, context: PresentationContext, model: str) -> None:
+        identifier = _identifier(request, context)
+        level = _level(identifier, model)
+        keys = [tag for tag in identifier.keys() if tag not in {_LEVEL, _CHARACTER_SET} and tag.element]  # noqa: SIM118
+        count, status = 0, 0
+        for match in self.archive.find(identifier, model=model):
+            if request.MessageID in association.dimse.cancel_req:
+                status = CANCELLED
+                break
+            if not association.is_alive_and_well:
+                return
+            complete = all(tag in match for tag in keys)
+            answer = encode(match, context.transfer_syntax[0])
+            _respond(association, request, context, PENDING if complete else PENDING_KEYS_UNSUPPORTED, identifier=answer)
+            count += 1
+        else:
+            status = CANCELLED if request.MessageID in association.dimse.cancel_req else 0
+        _respond(association, request, context, status)
+        log.info("%s: C-FIND at level %s, %d matches%s", association.caller, level, count, ", cancelled" if status else "")
+
+    def _move(self, association: Acceptor, request: C_MOVE, context: PresentationContext, model: str) -> None:
+        refs = self._wanted(request, context, model)
+        title = str(request.MoveDestination or "").strip()
+        peer = self.destination(title)
+        if peer is None:
+            raise _Refused(DESTINATION_UNKNOWN, "the move destination is not known here")
+        progress = Progress(association, request, context, len(refs))
+        originator = (str(association.requestor.ae_title), int(request.MessageID or 0))
+        destination(peer, refs, self.archive.path, originator=originator, progress=progress)
+        self._finished(association, f"C-MOVE to {one_line(title)!r}", progress)
+
+    def _get(self, association: Acceptor, request: C_GET, context: PresentationContext, model: str) -> None:
+        refs = self._wanted(request, context, model)
+        progress = Progress(association, request, context, len(refs))
+        send = OwnAssociation(association, self.timeouts)
+        for ref in refs:
+            if not progress.is_wanted:
+                break
+            try:
+                status = send(ref, self.archive.path(ref))
+            except (WorkbenchError, OSError) as error:
+                log.warning("%s: C-GET could not send %s (%s)", association.caller, ref.sop_instance_uid, type(error).__name__)
+                status = None
+            progress.count(ref, status)
+        self._finished(association, "C-GET", progress)
+
+    def _finished(self, association: Acceptor, what: str, progress: Progress) -> None:
+        status = progress.finish()
+        log.info(
+            "%s: %s ended with 0x%04X, %d completed, %d warnings, %d failed, %d remaining",
+            association.caller, what, status, progress.completed, progress.warnings, len(progress.failed), progress.remaining,
+        )  # fmt: skip
+
+    def _wanted(self, request: Any, context: PresentationContext, model: str) -> list[InstanceRef]:
+        """Return the instances that an identifier names by unique keys alone (PS3.4 C.4.2.1.4, C.4.3.1.3)."""
+        identifier = _identifier(request, context)
+        level = _level(identifier, model)
+        keyword = _UNIQUE[level]
+        value = identifier.get(keyword)
+        if not value or "*" in str(value) or "?" in str(value):
+            raise _Refused(NOT_THE_MODEL, f"the identifier needs {keyword} at level {level}")
+        return list(self.archive.references(identifier, model=model))
+
+
+def _identifier(request: Any, context: PresentationContext) -> Dataset:
+    syntax = UID(context.transfer_syntax[0])
+    if request.Identifier is None:
+        raise _Refused(NOT_THE_MODEL, "there is no identifier")
+    encoded = BytesIO(request.Identifier.getvalue())
+    try:
+        return read_dataset(encoded, syntax.is_implicit_VR, syntax.is_little_endian)
+    except Exception as error:  # noqa: BLE001 - its text may hold a value
+        raise _Refused(UNABLE, f"the identifier can't be read ({type(error).__name__})") from None
+
+
+def _level(identifier: Dataset, model: str) -> str:
+    level = str(identifier.get("QueryRetrieveLevel") or "").strip()
+    if level not in _LEVELS[model]:
+        raise _Refused(NOT_THE_MODEL, f"Query/Retrieve Level is not one of {', '.join(_LEVELS[model])}")
+    return level
+
+
+def _respond(
+    association: Acceptor,
+    request: Any,
+    context: PresentationContext,
+    status: int,
+    *,
+    comment: str = "",
+    identifier: BytesIO | None = None,
+) -> None:
+    if not association.is_alive_and_well:
+        return
+    response = type(request)()
+    response.MessageIDBeingRespondedTo = request.MessageID
+    response.AffectedSOPClassUID = context.abstract_syntax
+    response.Status = status
+    if comment:
+        response.ErrorComment = comment[:64]
+    response.Identifier = identifier
+    association.dimse.send_msg(response, cast("int", context.context_id))
+
+
+def _status(error: Exception) -> tuple[int, str]:
+    """Return status and comment; only our own words go into the comment."""
+    if isinstance(error, _Refused):
+        return error.status, error.comment
+    for kind, status, comment in (
+        (QueryKeyInvalid, NOT_THE_MODEL, "a key that the model does not have at this level"),
+        (AttributeUnusable, NOT_THE_MODEL, "a key whose value can't be matched"),
+        (InputError, NOT_THE_MODEL, "the identifier does not match the model"),
+        (StorageFull, OUT_OF_RESOURCES, "no space left"),
+        (MemoryError, OUT_OF_RESOURCES, "no memory left"),
+    ):
+        if isinstance(error, kind):
+            return status, comment
+    return UNABLE, f"unable to process ({type(error).__name__})"

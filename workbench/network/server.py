@@ -1,0 +1,339 @@
+"""The archive's door: a DICOM server in this process, on the loopback interface unless asked otherwise.
+
+Knows: who may come in, which presentation contexts are accepted, when the server starts and ends.
+Does not know: how instances are stored or found, how PDUs are read.
+"""
+
+import atexit
+import contextlib
+import errno
+import logging
+import socket
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from types import TracebackType
+from typing import Any, Self, cast
+
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, build_context
+from pynetdicom.presentation import PresentationContext
+
+from workbench.entities import Peer, Timeouts, ae_title_checked, html_safe, uid_checked
+from workbench.errors import AttributeUnusable, ServerRefused, UidInvalid
+from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from workbench.network._guard import Acceptor, Entrance, Service
+from workbench.network._handlers import MODELS, QueryRetrieve, Shelves
+from workbench.network.receiving import Context, StoreReceiver, one_line
+from workbench.standard import storage_classes
+
+__all__ = ["Server"]
+
+log = logging.getLogger(__name__)
+
+VERIFICATION = "1.2.840.10008.1.1"
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+_PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+_STOP_S = 1.5
+
+
+@dataclass(eq=False, repr=False)
+class Server:
+    """A Verification, Storage and Query/Retrieve service class provider over an archive.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where instances go and come from. It stays open when the server stops.
+    ae_title : str
+        What the server calls itself.
+    host : str
+        Address to listen at; other machines reach it only if this is not a loopback address.
+    port : int
+        TCP port; 0 takes one that is free.
+    known_peers : mapping of str to Peer, optional
+        By any name: the destinations that C-MOVE may name by their AE title, and from which address a calling AE title
+        may come where `require_calling_ae_titles` is given.
+    require_called_ae_title : bool
+        Reject an association that calls for another AE title (1/1/7).
+    require_calling_ae_titles : collection of str, optional
+        Reject an association from any other calling AE title (1/1/3).
+    max_associations : int
+        Reject more than so many at once, as a transient local limit (2/3/2).
+    timeouts : Timeouts
+        `acse_s` for an association request to arrive, `network_s` for a PDU to be whole and for each pause within a
+        message, `dimse_s` for responses to our C-GET sub-operations.
+    idle_s : float
+        Abort an association that is silent between messages for so long.
+    max_pdu_bytes : int
+        Longest P-DATA that we accept (PS3.8 D.1); larger ones are faster.
+    accept_unknown_classes : bool
+        Also store instances of SOP classes that are in no table (any abstract syntax that is not a known service).
+
+    Raises
+    ------
+    AttributeUnusable
+        If a title, the port or a limit can't be used.
+
+    Notes
+    -----
+    A dataset is stored byte for byte as it comes, in whichever transfer syntax was agreed: of those proposed in a
+    presentation context the first, Explicit VR Big Endian last. Statuses of C-STORE are listed in
+    :mod:`workbench.network.receiving`. An instance is acknowledged when it survives the end of this process.
+
+    An AE title is no proof of identity. On any other host than a loopback address use a network that you trust.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from workbench.archive import Archive
+    >>> with tempfile.TemporaryDirectory() as folder, Archive(folder) as archive, Server(archive, ae_title="DOOR") as server:
+    ...     server.peer.ae_title, server.port == server.peer.port
+    ('DOOR', True)
+    """
+
+    archive: Shelves
+    _: KW_ONLY
+    ae_title: str = "WORKBENCH"
+    host: str = "127.0.0.1"
+    port: int = 0
+    known_peers: Mapping[str, Peer] | None = None
+    require_called_ae_title: bool = True
+    require_calling_ae_titles: Collection[str] | None = None
+    max_associations: int = 16
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    idle_s: float = 60.0
+    max_pdu_bytes: int = 262_144
+    accept_unknown_classes: bool = False
+
+    def __post_init__(self) -> None:
+        self.ae_title = ae_title_checked(self.ae_title)
+        if self.require_calling_ae_titles is not None:
+            self.require_calling_ae_titles = frozenset(ae_title_checked(t) for t in self.require_calling_ae_titles)
+        if not 0 <= self.port < 65_536:
+            raise AttributeUnusable(f"A port is a number from 0 (any that is free) to 65535, not {self.port}.")
+        if self.max_associations < 1 or not 4_096 <= self.max_pdu_bytes <= 16 << 20:
+            raise AttributeUnusable("max_associations must be 1 or more, and max_pdu_bytes from 4096 to 16777216.")
+        self._asked_port = self.port
+        self._entrance: Entrance | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._inside: set[Acceptor] = set()
+        self._classes = frozenset(c.uid for c in storage_classes())
+        self._stored = self._refused = self._associations = 0
+
+    # ------------------------------------------------------------ start and stop
+    def start(self) -> Self:
+        """Listen; return the server.
+
+        Raises
+        ------
+        ServerRefused
+            If it runs already, or the address can't be had.
+        """
+        if self._entrance is not None:
+            raise ServerRefused(f"The server already runs: {self.peer}. Stop it first, or use that one.")
+        service = Service(self._admit, self._established, self._queries().serve, self._ended)
+        try:
+            self._entrance = Entrance(
+                self._entity(), (self.host, self._asked_port), service=service, timeouts=self.timeouts, idle_s=self.idle_s,
+                max_connections=4 * self.max_associations + 16,
+            )  # fmt: skip
+        except (OSError, UnicodeError) as error:
+            raise self._refusal(error) from error
+        self.port = int(self._entrance.server_address[1])
+        self._thread = threading.Thread(
+            target=self._entrance.serve_forever, kwargs={"poll_interval": 0.1}, name=f"workbench-server-{self.port}", daemon=True
+        )
+        self._thread.start()
+        atexit.register(self.stop)
+        log.info("%s listens at %s:%d", self.ae_title, self.host, self.port)
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and abort what is open; the port is free when this returns. Does nothing where it does not run."""
+        entrance, self._entrance = self._entrance, None
+        if entrance is None:
+            return
+        atexit.unregister(self.stop)
+        entrance.stop()
+        acceptors = entrance.acceptors
+        for association in acceptors:
+            association.cut("aborted, the server stops")
+        end = time.monotonic() + _STOP_S
+        for thread in (*acceptors, self._thread):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))
+        log.info("%s stopped listening at port %d", self.ae_title, self.port)
+        self.port = self._asked_port
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it listens."""
+        return self._entrance is not None
+
+    @property
+    def peer(self) -> Peer:
+        """The server as its clients see it.
+
+        Raises
+        ------
+        ServerRefused
+            If it does not run.
+        """
+        if self._entrance is None:
+            raise ServerRefused("The server does not run: call start(), or use it in a with statement.")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - where to connect to
+        return Peer(name=self.ae_title.lower(), ae_title=self.ae_title, host=host, port=self.port, timeouts=self.timeouts)
+
+    def __repr__(self) -> str:
+        state = f"listening at {self.host}:{self.port}" if self.is_running else "stopped"
+        return f"<Server {self.ae_title!r}, {state}, {self._stored} stored, {self._refused} refused>"
+
+    def _repr_html_(self) -> str:
+        state = f"listening at <code>{html_safe(self.host)}:{self.port}</code>" if self.is_running else "stopped"
+        return (
+            f"<p><b>DICOM server {html_safe(self.ae_title)}</b>, {state}<br>{len(self._inside)} associations open, "
+            f"{self._associations} so far; {self._stored} instances stored, {self._refused} refused</p>"
+        )
+
+    # ------------------------------------------------------------ who may come in
+    def _admit(self, association: Acceptor) -> None:
+        request = cast("Any", association.requestor.primitive)
+        association.requestor.ae_title = request.calling_ae_title
+        if refusal := self._why_not(association, request):
+            (result, source, reason), because = refusal
+            association.reject(result, source, reason, because=because)
+            return
+        with self._lock:
+            if is_full := len(self._inside) >= self.max_associations:
+                pass
+            else:
+                self._inside.add(association)
+                self._associations += 1
+        if is_full:
+            association.reject(2, 3, 2, because=f"{self.max_associations} associations are open")
+            return
+        association.acceptor.supported_contexts = self._supported(request.presentation_context_definition_list)
+
+    def _why_not(self, association: Acceptor, request: Any) -> tuple[tuple[int, int, int], str] | None:
+        calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
+        if request.application_context_name != _APPLICATION_CONTEXT:
+            return (1, 1, 2), "the application context name is not that of DICOM"
+        if self.require_called_ae_title and called != self.ae_title:
+            return (1, 1, 7), f"it called for {one_line(called)!r}"
+        if self.require_calling_ae_titles is not None:
+            if calling not in self.require_calling_ae_titles:
+                return (1, 1, 3), "its AE title is not on the list"
+            hosts = [peer.host for peer in (self.known_peers or {}).values() if peer.ae_title == calling]
+            if hosts and not any(_is_at(host, association.address.rsplit(":", 1)[0]) for host in hosts):
+                return (1, 1, 3), "its AE title is known at another address"
+        return None
+
+    def _supported(self, proposed: list[PresentationContext]) -> list[PresentationContext]:
+        """Return what we support of what is proposed: pynetdicom then negotiates (PS3.8 7.1.1.13, PS3.7 D.3.3.4)."""
+        storing: dict[str, list[str]] = {}
+        supported = []
+        for context in proposed:
+            uid = str(context.abstract_syntax)
+            if self._is_storage(uid):
+                syntaxes = storing.setdefault(uid, [])
+                syntaxes += [str(s) for s in context.transfer_syntax if str(s) not in syntaxes and _is_uid(str(s))]
+            elif uid == VERIFICATION or uid in MODELS:
+                supported.append(build_context(uid, list(_PLAIN)))
+        for uid, syntaxes in storing.items():
+            syntaxes.sort(key=lambda syntax: syntax == ExplicitVRBigEndian)
+            context = build_context(uid, syntaxes)
+            context.scu_role = context.scp_role = True
+            supported.append(context)
+        return supported
+
+    def _is_storage(self, uid: str) -> bool:
+        if uid in self._classes:
+            return True
+        return self.accept_unknown_classes and _is_uid(uid) and (UID(uid).is_private or UID(uid).name == uid)
+
+    def _established(self, association: Acceptor) -> StoreReceiver:
+        contexts = {
+            cast("int", context.context_id): Context(
+                str(context.abstract_syntax),
+                str(context.transfer_syntax[0]),
+                is_storage=self._is_storage(str(context.abstract_syntax)),
+            )
+            for context in association.accepted_contexts
+        }
+        title = str(association.requestor.ae_title).strip()
+        try:
+            source = ae_title_checked(title)
+        except AttributeUnusable:
+            source = ""
+        log.info("%s: associated, %d contexts", association.caller, len(contexts))
+        return StoreReceiver(contexts, receive=self.archive.receiving, answer=association.send_bytes, source_ae_title=source)
+
+    def _ended(self, association: Acceptor) -> None:
+        with self._lock:
+            was_inside = association in self._inside
+            self._inside.discard(association)
+            stores = association.stores
+            if stores is not None:
+                self._stored += stores.stored
+                self._refused += stores.refused
+        if was_inside and stores is not None:
+            log.info(
+                "%s: %s; %d instances (%d bytes) stored, %d refused",
+                association.caller, association.reason or "ended", stores.stored, stores.stored_bytes, stores.refused,
+            )  # fmt: skip
+        elif not association.is_rejected:
+            log.warning("%s: no association: %s", association.caller, association.reason or "no request came in time")
+
+    # ------------------------------------------------------------ parts
+    def _entity(self) -> AE:
+        entity = AE(ae_title=self.ae_title)
+        entity.maximum_pdu_size = self.max_pdu_bytes
+        entity.maximum_associations = 1_000_000  # counted here: pynetdicom counts connections that have not yet asked
+        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        entity.network_timeout = None
+        return entity
+
+    def _queries(self) -> QueryRetrieve:
+        by_title = {peer.ae_title: peer for peer in (self.known_peers or {}).values()}
+        return QueryRetrieve(self.archive, lambda title: self._as_sender(by_title.get(title)), self.timeouts)
+
+    def _as_sender(self, peer: Peer | None) -> Peer | None:
+        return None if peer is None else peer.but(calling_ae_title=self.ae_title)
+
+    def _refusal(self, error: Exception) -> ServerRefused:
+        where = f"{self.host}:{self._asked_port}"
+        code = getattr(error, "errno", None)
+        if code == errno.EADDRINUSE:
+            return ServerRefused(
+                f"Port {self._asked_port} of {self.host} is in use. Another server runs there, perhaps of another notebook: "
+                "stop it, or pass port=0 for a free one."
+            )
+        if code == errno.EACCES:
+            return ServerRefused(f"This user may not listen at {where}; ports from 1024 on need no rights.")
+        if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror | UnicodeError):
+            return ServerRefused(f"{self.host!r} is no address of this machine. Use 127.0.0.1, or one that it has.")
+        return ServerRefused(f"The server can't listen at {where}: {getattr(error, 'strerror', '') or type(error).__name__}.")
+
+
+def _is_uid(text: str) -> bool:
+    with contextlib.suppress(UidInvalid):
+        uid_checked(text)
+        return True
+    return False
+
+
+def _is_at(host: str, address: str) -> bool:
+    """Whether an address is one of a host's."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return address in {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    return False
