@@ -73,13 +73,13 @@ def _located(head: bytes, file: io.BytesIO | io.FileIO, size: int, path: Path | 
     start = meta_start(head)
     if start < 0:
         return _without_meta(head, file, size, path)
-    values, end = parse_meta(head, start)
+    values, end = parse_meta(head, start, is_all=len(head) >= size)
     while end < 0:  # the information is longer than what was read
         if len(head) >= min(size, _META_LIMIT_BYTES):
             raise DatasetIncomplete(f"{_name(path)} ends within its file meta information (PS3.10 7.1), after {size} bytes.")
         file.seek(0)
         head = file.read(len(head) * 8)
-        values, end = parse_meta(head, start)
+        values, end = parse_meta(head, start, is_all=len(head) >= size)
     return Part10(path, _uid(values, 2), _uid(values, 3), _uid(values, 16), dataset_offset=end, dataset_bytes=size - end)
 
 
@@ -90,10 +90,10 @@ def meta_start(head: bytes) -> int:
     return 0 if head[0:2] == b"\x02\x00" and head[3:4] == b"\x00" else -1
 
 
-def parse_meta(head: bytes, offset: int) -> tuple[dict[int, bytes], int]:
+def parse_meta(head: bytes, offset: int, *, is_all: bool) -> tuple[dict[int, bytes], int]:
     """Return the values of group 2 by element number and where the dataset begins, or -1 if `head` is too short.
 
-    Elements without a value representation are read as Implicit VR, which some old writers used here.
+    `is_all` says that nothing follows `head`. Elements without a value representation are read as Implicit VR, which some old writers used here.
     """
     values: dict[int, bytes] = {}
     size = len(head)
@@ -116,7 +116,8 @@ def parse_meta(head: bytes, offset: int) -> tuple[dict[int, bytes], int]:
             return values, -1
         values[element] = head[offset : offset + length]
         offset += length
-    return values, offset if offset == size else -1
+    is_meta = head[offset : offset + 2] == b"\x02\x00" or not is_all
+    return values, -1 if is_meta and offset != size else offset
 
 
 def _name(path: Path | None) -> str:

@@ -182,10 +182,10 @@ def _file_meta(job: _Job) -> tuple[FileMetaDataset, bytes | None, int, bool]:
     if start < 0:
         job.say(Severity.WARNING, "PS3.10 7.1", "The file has no file meta information.", "Save it again with files.save.")
         return FileMetaDataset(), preamble, 132 if is_prefixed else 0, is_prefixed
-    values, end = parse_meta(head, start)
+    values, end = parse_meta(head, start, is_all=len(head) >= job.source.size)
     while end < 0 and len(head) < min(job.source.size, 4 << 20):
         head = job.source.at(0, len(head) * 8)
-        values, end = parse_meta(head, start)
+        values, end = parse_meta(head, start, is_all=len(head) >= job.source.size)
     if end < 0:
         end = job.source.size
         job.incomplete("PS3.10 7.1", f"The file ends within its file meta information, after {end} bytes.")
