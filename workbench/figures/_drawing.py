@@ -156,22 +156,24 @@ def letters(axes: Axes, sides: Sides, *, color: str = ACCENT) -> None:
 
 
 def color_bar(
-    figure: Figure | SubFigure,
-    axes: Any,
+    axes: Axes,
     cmap: Colormap | str,
     *,
     low: float,
     high: float,
     label: str,
-    location: str = "right",
-    size: float = 0.05,
+    at: tuple[float, float, float, float] = (1.02, 0, 0.035, 1),
 ) -> None:
-    """Draw a colour bar of values beside axes."""
-    mappable = ScalarMappable(Normalize(low, high), cmap)
-    bar: Any = figure.colorbar(
-        mappable, ax=axes, location=location, fraction=size, pad=0.015, aspect=28, ticks=MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
-    )  # fmt: skip
+    """Draw a colour bar of values beside (or, where it is wider than tall, beneath) axes; `at` is in fractions of them."""
+    place = axes.inset_axes(at)
+    is_flat = at[2] > at[3]
+    bar: Any = axes.figure.colorbar(
+        ScalarMappable(Normalize(low, high), cmap),
+        cax=place,
+        orientation="horizontal" if is_flat else "vertical",
+        ticks=MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]),
+    )
     bar.outline.set_linewidth(0.6)
     bar.outline.set_edgecolor(FAINT)
-    bar.ax.tick_params(labelsize=8, color=FAINT, labelcolor=INK, length=3, width=0.6)
+    place.tick_params(labelsize=8, color=FAINT, labelcolor=INK, length=3, width=0.6)
     bar.set_label(plain(label), fontsize=8.5, color=INK)

@@ -78,7 +78,7 @@ def panel(dataset: Dataset, plan: RenderPlan, *, frame: int, title: str | None) 
     if size := _displayed_spacing(dataset, frame=frame, is_turned=area.rotation_deg % 180 != 0):
         scale_bar(axes, size, columns=columns)
     if bar:
-        _value_bar(figure, axes, plan, frame)
+        _value_bar(axes, plan, frame)
     return figure, axes
 
 
@@ -102,7 +102,9 @@ def _subtitle(plan: RenderPlan, frame: int) -> str:
         words.append(f"frame {frame + 1} of {shape.frames}")
     if not plan.layout.is_color:
         voi, unit = settled.voi, _unit(settled.modality.units)
-        if isinstance(voi, Window):
+        if isinstance(voi, Window) and voi.explanation == "full range" and shape.bits_stored <= 8:
+            pass  # as it is
+        elif isinstance(voi, Window):
             words.append(f"center {voi.center:g}, width {voi.width:g} {unit}".strip())
         else:
             words.append("VOI LUT")
@@ -115,7 +117,7 @@ def _unit(units: str) -> str:
     return _UNITS.get(units, units)
 
 
-def _value_bar(figure: Figure, axes: Axes, plan: RenderPlan, frame: int) -> None:
+def _value_bar(axes: Axes, plan: RenderPlan, frame: int) -> None:
     settled = plan.frame(frame)
     if isinstance(settled.voi, Window):
         low, high = settled.voi.bounds
@@ -126,7 +128,7 @@ def _value_bar(figure: Figure, axes: Axes, plan: RenderPlan, frame: int) -> None
     gray: NDArray[np.float64] = plan.presentation(settled.voi.fraction(np.linspace(low, high, 256)))
     label = _unit(settled.modality.units) or ("stored value" if settled.modality.is_identity else "modality value")
     colors = ListedColormap(np.repeat(np.clip(gray, 0, 1)[:, None], 3, axis=1))
-    color_bar(figure, axes, colors, low=low, high=high, label=label)
+    color_bar(axes, colors, low=low, high=high, label=label)
 
 
 def contact_sheet(datasets: Iterable[Dataset], *, columns: int = 6, limit: int = 60, title: str = "") -> Figure:

@@ -23,7 +23,7 @@ from workbench.rendering import GraphicObject, Spatial, TextObject, Window, reso
 __all__ = ["marks", "presentation"]
 
 _COLORS = ("#ffd23f", "#3fd0ff", "#ff7f6e", "#8ce07a", "#d9a5ff")
-_OUTLINE = [withStroke(linewidth=2.6, foreground="black", alpha=0.6)]
+_OUTLINE = [withStroke(linewidth=2.4, foreground="black", alpha=0.55)]
 
 
 def presentation(image: Dataset, state: Dataset, *, frame: int = 0, title: str | None = None) -> Figure:
@@ -160,6 +160,7 @@ def _words(
     offset: tuple[int, int] = (0, 0),
 ) -> None:
     axes.annotate(
-        plain(words), (x, y), xytext=offset, textcoords="offset points", fontsize=9, color=color, ha=align, va=vertical,
+        plain(words), (x, y), xytext=offset, textcoords="offset points", fontsize=10,
+        fontweight="bold", color=color, ha=align, va=vertical,
         path_effects=_OUTLINE, parse_math=False, annotation_clip=True,
     )  # fmt: skip

@@ -238,12 +238,22 @@ class _Maker:
 
     def _modality(self, frame: int) -> Modality:
         if self.state is not None:
-            return modality(self.state, frame=frame, is_signed=self.shape.is_signed)
+            stated = modality(self.state, frame=frame, is_signed=self.shape.is_signed)
+            return stated if stated.units else self._with_units(stated, frame)
         if text(self.image, "SOPClassUID") in _INTENSITY_ONLY and "ModalityLUTSequence" in self.image:
             message = "The Modality LUT of an XA or XRF image is not for display: windows apply to stored values."
             self.findings.append(Finding(Severity.NOTE, "ModalityLUTSequence", "PS3.3 C.8.7.1.1.2", message))
             return Modality()
         return modality(self.image, frame=frame, is_signed=self.shape.is_signed)
+
+    def _with_units(self, stated: Modality, frame: int) -> Modality:
+        """Return the state's transformation with the image's units, where it is the same one."""
+        try:
+            own = modality(self.image, frame=frame, is_signed=self.shape.is_signed)
+        except AttributeUnusable:
+            return stated
+        is_same = stated.table is None and own.table is None and (stated.slope, stated.intercept) == (own.slope, own.intercept)
+        return replace(stated, units=own.units) if is_same else stated
 
     def _chosen(self, values: Modality, frame: int) -> Voi:
         offered = self._offered(frame, is_signed=self.shape.is_signed or values.intercept < 0)
