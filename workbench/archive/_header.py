@@ -18,9 +18,10 @@ from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
 __all__ = ["INFLATED_LIMIT_BYTES", "Header", "NotWalkable", "read_header"]
 
 #: A deflated dataset may not grow beyond this (PS3.5 A.5).
-INFLATED_LIMIT_BYTES = 4 << 30
+INFLATED_LIMIT_BYTES = 1 << 30
 #: So much of it is walked through; what is longer is only inflated to its end.
 _INFLATED_KEPT_BYTES = 64 << 20
+_PIECE_BYTES = 1 << 20
 _DEPTH_LIMIT = 64
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END, _PIXEL_DATA = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0x7FE00010
@@ -67,7 +68,7 @@ def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
     DatasetIncomplete
         If an element says that it is longer than what is left, or a delimiter is missing.
     LimitExceeded
-        If sequences of undefined length are nested more than 64 deep, or a deflated dataset inflates beyond 4 GiB.
+        If sequences of undefined length are nested more than 64 deep, or a deflated dataset inflates beyond 1 GiB.
     NotWalkable
         If the bytes do not look like that transfer syntax.
     """
@@ -96,10 +97,13 @@ def _is_deflated(transfer_syntax_uid: str) -> bool:
 def _inflated(dataset: Buffer) -> tuple[bytes, bool]:
     """Inflate to the end of the stream; return the first part of it and whether there was more."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    kept, total, rest = bytearray(), 0, bytes(dataset)
+    kept, total, rest, position = bytearray(), 0, b"", 0
     try:
-        while rest and not engine.eof:
-            piece = engine.decompress(rest, 1 << 22)
+        while not engine.eof and (rest or position < len(dataset)):
+            if not rest:
+                rest = bytes(dataset[position : position + _PIECE_BYTES])
+                position += _PIECE_BYTES
+            piece = engine.decompress(rest, _PIECE_BYTES)
             rest = engine.unconsumed_tail
             total += len(piece)
             if len(kept) < _INFLATED_KEPT_BYTES:

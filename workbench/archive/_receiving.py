@@ -16,7 +16,7 @@ from workbench.archive._reading import buffer_header, file_header
 from workbench.archive._shelf import Shelf
 from workbench.archive._store import digest, same_bytes, space_checked
 from workbench.entities import InstanceRef, uid_checked
-from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, InstanceConflict
+from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, FileError, InstanceConflict
 from workbench.files import Part10, meta_bytes
 
 __all__ = ["Receiving"]
@@ -112,14 +112,23 @@ class Receiving:
                 os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
-            target = self._shelf.store.name(self._uid)
-            published = self._shelf.store.publish(self._temporary, target)
-        if published:
-            self._temporary = ""
-        else:
-            self._meet(Path(target))
+            published = self._publish()
+        if not published:
+            self._meet(self._shelf.store.path(self._uid))
         self._shelf.take(Row(header.values, self._syntax, self._source, self.size_bytes))
         return _reference(header.values)
+
+    def _publish(self) -> bool:
+        """Give the file its name; a damaged one that stands there makes way, a sound one does not."""
+        store = self._shelf.store
+        target = store.name(self._uid)
+        published = store.publish(self._temporary, target)
+        if not published and not _is_sound(Path(target)):
+            store.put_aside(Path(target))
+            published = store.publish(self._temporary, target)
+        if published:
+            self._temporary = ""
+        return published
 
     def _header(self) -> Header:
         if not self._temporary:
@@ -175,6 +184,15 @@ class Receiving:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.discard()
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        part = Part10.locate(path)
+        file_header(path, part.dataset_offset, part.transfer_syntax_uid)
+    except (FileError, OSError):
+        return False
+    return True
 
 
 def _reference(values: Mapping[str, str]) -> InstanceRef:

@@ -5,6 +5,7 @@ Does not know: queries, who adds or reads.
 """
 
 import contextlib
+import json
 import logging
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from workbench.archive._index import Index, Row
 from workbench.archive._reading import file_header
-from workbench.archive._store import Durability, Store
+from workbench.archive._store import Durability, Store, digest
 from workbench.entities import Finding, Severity
 from workbench.errors import ArchiveError, WorkbenchError
 from workbench.files import Part10
@@ -21,6 +22,10 @@ from workbench.files import Part10
 __all__ = ["Shelf"]
 
 _logger = logging.getLogger(__name__)
+# Own texts only: values are parameters.
+# ruff: noqa: S608
+_AMONG = "IN (SELECT value FROM json_each(?))"
+_STUDIES_OF = f"SELECT DISTINCT StudyInstanceUID FROM instances WHERE SOPInstanceUID {_AMONG}"
 _INSERT_CONFLICT = "INSERT OR IGNORE INTO conflicts VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -116,8 +121,24 @@ class Shelf:
                 except (WorkbenchError, OSError) as error:
                     _logger.warning("a stored file can't be read: %s: %s", path.name, type(error).__name__)
         self.index.flush()
+        self._note_again()
         if number:
             _logger.info("%d stored instances were indexed again", number)
+
+    def _note_again(self) -> None:
+        """Give every file in quarantine its row."""
+        known = {name for (name,) in self.index.rows("SELECT file FROM conflicts")}
+        for path in self.store.quarantine.glob("*.dcm"):
+            with contextlib.suppress(WorkbenchError, OSError):
+                if path.name not in known:
+                    self._note_file(path)
+
+    def _note_file(self, path: Path) -> None:
+        other = Part10.locate(path)
+        uid = other.sop_instance_uid
+        kept = Part10.locate(self.store.path(uid))
+        digests = digest(self.store.path(uid), offset=kept.dataset_offset), digest(path, offset=other.dataset_offset)
+        self.note_conflict(uid=uid, path=path, digests=digests, transfer_syntax_uid=other.transfer_syntax_uid, source_ae_title="")
 
 
 @contextlib.contextmanager
@@ -129,11 +150,16 @@ def _folder_errors(root: Path) -> Iterator[None]:
 
 
 def _forget(connection: sqlite3.Connection, uids: Sequence[str]) -> None:
-    connection.executemany("DELETE FROM instances WHERE SOPInstanceUID = ?", [(uid,) for uid in uids])
+    wanted = json.dumps(list(uids))
+    studies = json.dumps([row[0] for row in connection.execute(_STUDIES_OF, (wanted,))])
+    connection.execute(f"DELETE FROM instances WHERE SOPInstanceUID {_AMONG}", (wanted,))
     connection.execute(
-        "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM instances i "
-        "WHERE i.StudyInstanceUID = series.StudyInstanceUID AND i.SeriesInstanceUID = series.SeriesInstanceUID)"
+        f"DELETE FROM series WHERE StudyInstanceUID {_AMONG} AND NOT EXISTS (SELECT 1 FROM instances i "
+        "WHERE i.StudyInstanceUID = series.StudyInstanceUID AND i.SeriesInstanceUID = series.SeriesInstanceUID)",
+        (studies,),
     )
     connection.execute(
-        "DELETE FROM studies WHERE NOT EXISTS (SELECT 1 FROM series s WHERE s.StudyInstanceUID = studies.StudyInstanceUID)"
+        f"DELETE FROM studies WHERE StudyInstanceUID {_AMONG} AND NOT EXISTS (SELECT 1 FROM series s "
+        "WHERE s.StudyInstanceUID = studies.StudyInstanceUID)",
+        (studies,),
     )

@@ -7,6 +7,7 @@ Does not know: SQL, what stands in a dataset.
 import contextlib
 import errno
 import hashlib
+import itertools
 import logging
 import os
 import secrets
@@ -46,6 +47,8 @@ class Store:
         self._folder = self._incoming / name
         self._lock_path = self._incoming / f"{name}.lock"
         self._lock: sqlite3.Connection | None = None
+        self._process = os.getpid()
+        self._number = itertools.count()
 
     def begin(self) -> bool:
         """Take our lock, sweep what dead processes left; return whether there were any.
@@ -73,6 +76,8 @@ class Store:
 
     def end(self) -> None:
         """Remove our folder and give the lock back."""
+        if os.getpid() != self._process:  # a fork that ends: the folder is its parent's
+            return
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
             with contextlib.suppress(OSError):
@@ -103,7 +108,7 @@ class Store:
     # ------------------------------------------------------------ writing
     def temporary(self) -> tuple[int, str]:
         """Return a new file in our part of ``incoming``, open for writing, and its name."""
-        name = f"{self._folder}/{secrets.token_hex(8)}"
+        name = f"{self._folder}/{next(self._number)}"
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), name
 
     def publish(self, temporary: str, target: str) -> bool:
@@ -126,11 +131,17 @@ class Store:
             sync_folder(Path(target).parent)
         return True
 
+    def put_aside(self, damaged: Path) -> None:
+        """Move a file that can't be read any more out of the way; what is left of it is kept."""
+        _logger.warning("a stored file is damaged and makes way for the instance that came again: %s", damaged.name)
+        damaged.replace(self.quarantine / f"{damaged.stem}.damaged-{secrets.token_hex(4)}")
+
 
 def _locked(path: Path) -> sqlite3.Connection | None:
     """Return a connection that holds the lock on `path` until it is closed or its process ends; None if another has it."""
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
+        connection.execute("PRAGMA journal_mode=MEMORY")  # nothing is ever written, so no journal needs a file
         connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:
         connection.close()
