@@ -4,6 +4,7 @@ Knows: UIDs (PS3.6), query keys (PS3.4 C.6), confidentiality (PS3.15 E).
 Does not know: files, networks, and what is done with the tables.
 """
 
+from workbench.standard.confidentiality import ConfidentialityRow, attribute_type, confidentiality, confidentiality_of
 from workbench.standard.queries import Level, Model, QueryKey, query_identifier, query_keys
 from workbench.standard.uids import (
     StorageClass,
@@ -16,6 +17,7 @@ from workbench.standard.uids import (
 )
 
 __all__ = [
+    "ConfidentialityRow",
     "Level",
     "Model",
     "QueryKey",
@@ -23,6 +25,9 @@ __all__ = [
     "StorageClasses",
     "TransferSyntax",
     "TransferSyntaxes",
+    "attribute_type",
+    "confidentiality",
+    "confidentiality_of",
     "query_identifier",
     "query_keys",
     "storage_classes",
