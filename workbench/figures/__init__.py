@@ -7,7 +7,9 @@ Does not know: the browser, files' contents, peers.
 """
 
 from workbench.figures.images import contact_sheet, image
+from workbench.figures.ophthalmic import ophthalmic
+from workbench.figures.pet import VolumeLike, pet
 from workbench.figures.presentation import marks, presentation
 from workbench.figures.saving import save
 
-__all__ = ["contact_sheet", "image", "marks", "presentation", "save"]
+__all__ = ["VolumeLike", "contact_sheet", "image", "marks", "ophthalmic", "pet", "presentation", "save"]

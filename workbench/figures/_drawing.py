@@ -21,11 +21,25 @@ from workbench.entities import plain
 from workbench.rendering import Sides, Spacing
 
 __all__ = [
-    "ACCENT", "FAINT", "INK", "add_axes", "color_bar", "heading", "letters", "nice_length", "paper", "scale_bar", "show", "text",
-]  # fmt: skip
+    "ACCENT",
+    "FAINT",
+    "INK",
+    "add_axes",
+    "color_bar",
+    "group_bar",
+    "heading",
+    "length_words",
+    "letters",
+    "nice_length",
+    "paper",
+    "scale_bar",
+    "show",
+    "text",
+]
 
 INK, FAINT, ACCENT = "#1c2733", "#667788", "#ffd23f"
 _OUTLINE = [withStroke(linewidth=2.2, foreground="black", alpha=0.75)]
+_HALO = [withStroke(linewidth=2.2, foreground="white", alpha=0.8)]
 _STEPS = (1, 2, 5)
 
 
@@ -116,23 +130,25 @@ def length_words(length_mm: float) -> str:
     return f"{length_mm:g} mm" if length_mm < 10 else f"{length_mm / 10:g} cm"
 
 
-def scale_bar(axes: Axes, spacing: Spacing, *, columns: int, rows: int = 0) -> None:
+def scale_bar(axes: Axes, spacing: Spacing, *, columns: int, rows: int = 0, color: str = "white") -> None:
     """Draw a horizontal scale bar at the bottom right; where `rows` is given, a vertical one of its own length too."""
     length = nice_length(columns * spacing.column_mm * 0.28)
     width = length / spacing.column_mm
-    right = columns * 0.965
+    outline = _OUTLINE if color == "white" else None
+    start, end = axes.get_xlim()
+    right = start + (end - start) * 0.965
     across = blended_transform_factory(axes.transData, axes.transAxes)
     axes.plot(
         [right - width, right],
         [0.045, 0.045],
-        color="white",
+        color=color,
         lw=2.4,
         transform=across,
-        path_effects=_OUTLINE,
+        path_effects=outline,
         solid_capstyle="butt",
     )
     words = length_words(length) + (f"\n{spacing.caveat}" if spacing.caveat else "")
-    style = {"color": "white", "path_effects": _OUTLINE, "fontsize": 8, "linespacing": 1.05}
+    style = {"color": color, "path_effects": outline, "fontsize": 8, "linespacing": 1.05}
     text(axes, right - width / 2 if not spacing.caveat else right, 0.062, words, transform=across,
          ha="right" if spacing.caveat else "center", va="bottom", **style)  # fmt: skip
     if rows:
@@ -140,7 +156,7 @@ def scale_bar(axes: Axes, spacing: Spacing, *, columns: int, rows: int = 0) -> N
         height = tall / spacing.row_mm
         down = blended_transform_factory(axes.transAxes, axes.transData)
         axes.plot(
-            [0.02, 0.02], [rows * 0.955 - height, rows * 0.955], color="white", lw=2.4, transform=down, path_effects=_OUTLINE,
+            [0.02, 0.02], [rows * 0.955 - height, rows * 0.955], color=color, lw=2.4, transform=down, path_effects=outline,
             solid_capstyle="butt",
         )  # fmt: skip
         text(axes, 0.03, rows * 0.955 - height / 2, length_words(tall), transform=down, va="center", **style)
@@ -148,7 +164,7 @@ def scale_bar(axes: Axes, spacing: Spacing, *, columns: int, rows: int = 0) -> N
 
 def letters(axes: Axes, sides: Sides, *, color: str = ACCENT) -> None:
     """Write orientation letters at the middle of each side."""
-    style = {"color": color, "fontsize": 9.5, "fontweight": "bold", "path_effects": _OUTLINE if color == ACCENT else None}
+    style = {"color": color, "fontsize": 9.5, "fontweight": "bold", "path_effects": _HALO if color == INK else _OUTLINE}
     text(axes, 0.015, 0.5, sides.left, ha="left", va="center", **style)
     text(axes, 0.985, 0.5, sides.right, ha="right", va="center", **style)
     text(axes, 0.5, 0.985, sides.top, ha="center", va="top", **style)
@@ -176,4 +192,23 @@ def color_bar(
     bar.outline.set_linewidth(0.6)
     bar.outline.set_edgecolor(FAINT)
     place.tick_params(labelsize=8, color=FAINT, labelcolor=INK, length=3, width=0.6)
+    bar.set_label(plain(label), fontsize=8.5, color=INK)
+
+
+def group_bar(figure: Figure, axes: list[Axes], cmap: Colormap | str, *, low: float, high: float, label: str) -> None:
+    """Draw one flat colour bar beneath several axes."""
+    bar: Any = figure.colorbar(
+        ScalarMappable(Normalize(low, high), cmap),
+        ax=axes,
+        location="bottom",
+        panchor=False,
+        fraction=0.045,
+        pad=0.02,
+        shrink=0.5 if len(axes) > 1 else 0.85,
+        aspect=36 if len(axes) > 1 else 18,
+        ticks=MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]),
+    )
+    bar.outline.set_linewidth(0.6)
+    bar.outline.set_edgecolor(FAINT)
+    bar.ax.tick_params(labelsize=8, color=FAINT, labelcolor=INK, length=3, width=0.6)
     bar.set_label(plain(label), fontsize=8.5, color=INK)
