@@ -70,7 +70,15 @@ def test_more_contexts_than_an_association_holds(accepting):
     many = [build_context(f"1.2.3.{n}") for n in range(129)]
     with pytest.raises(InputError, match="1 to 128 presentation contexts, not 129"), associate(accepting(CT), many):
         pass
-    assert [len(b) for b in contexts.batches(many, reserved=1)] == [127, 2]
+
+
+def test_contexts_beyond_an_association_come_in_rounds_the_usual_syntaxes_first():
+    classes = [f"1.2.3.{n}" for n in range(60)]
+    rounds = list(contexts.rounds(classes, reserved=1))
+    assert all(len(r) <= 127 for r in rounds)
+    pairs = [(str(c.abstract_syntax), str(c.transfer_syntax[0])) for r in rounds for c in r]
+    assert len(set(pairs)) == len(pairs) == len(classes) * len(contexts.STORED_SYNTAXES)
+    assert {syntax for _, syntax in pairs[:120]} == {"1.2.840.10008.1.2.1", "1.2.840.10008.1.2"}
 
 
 def test_only_some_contexts_are_accepted(accepting):

@@ -7,6 +7,7 @@ Does not know: pixels, people.
 from workbench.network.addressbook import AddressBook
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
+from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 
-__all__ = ["AddressBook", "EchoReport", "Found", "Server", "echo", "find"]
+__all__ = ["AddressBook", "EchoReport", "Found", "RetrieveReport", "Retrieved", "Server", "echo", "find", "retrieve"]

@@ -36,6 +36,7 @@ from workbench.errors import (
     PeerUnreachable,
     StatusFailure,
 )
+from workbench.network.contexts import MAX_CONTEXTS
 
 __all__ = ["MAX_CONTEXTS", "associate", "connect", "lost", "rejection", "take_over"]
 
@@ -44,9 +45,6 @@ Failure = TypeVar("Failure", bound=NetworkError)
 
 # pynetdicom writes every identifier, that is names of patients, to its log unless it is told not to.
 _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-
-#: Presentation context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2).
-MAX_CONTEXTS = 128
 
 # Nothing but P-DATA-TF may be longer than this, and P-DATA-TF no longer than was negotiated (PS3.8 D.1).
 _LONGEST_ACSE_PDU = 1_048_576

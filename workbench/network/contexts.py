@@ -4,18 +4,32 @@ Knows: abstract and transfer syntaxes, the limit of 128 contexts (PS3.8 9.3.2.2)
 Does not know: associations, or what a peer accepts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
 )
 from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
 
-__all__ = ["STORED_SYNTAXES", "batches", "query_model", "service", "storage"]
+__all__ = ["MAX_CONTEXTS", "STORED_SYNTAXES", "query_model", "rounds", "service"]
+
+#: Presentation context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2).
+MAX_CONTEXTS = 128
 
 _MODELS = {
     ("PATIENT", "FIND"): "1.2.840.10008.5.1.4.1.2.1.1",
@@ -26,10 +40,15 @@ _MODELS = {
     ("STUDY", "GET"): "1.2.840.10008.5.1.4.1.2.2.3",
 }
 
-_PLAIN = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))
+# What most instances are stored in, first what needs no decoder.
+_USUAL = (
+    ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, JPEG2000Lossless, JPEGBaseline8Bit, JPEG2000, RLELossless,
+    JPEGLSLossless, JPEGLSNearLossless, JPEGExtended12Bit, JPEGLossless, DeflatedExplicitVRLittleEndian, HTJ2KLossless, HTJ2K,
+)  # fmt: skip
+_JPEG_XL = ("1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112")
 
-#: Every transfer syntax that we store as it comes, uncompressed ones first.
-STORED_SYNTAXES: tuple[str, ...] = (*_PLAIN, *(str(uid) for uid in AllTransferSyntaxes if str(uid) not in _PLAIN))
+#: Every transfer syntax that we store as it comes, the usual ones first.
+STORED_SYNTAXES: tuple[str, ...] = tuple(dict.fromkeys(str(uid) for uid in (*_USUAL, *AllTransferSyntaxes, *_JPEG_XL)))
 
 
 def query_model(model: str, operation: str) -> str:
@@ -48,27 +67,20 @@ def service(sop_class_uid: str) -> list[PresentationContext]:
     return [build_context(sop_class_uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
 
 
-def storage(
-    sop_class_uids: Iterable[str], *, transfer_syntaxes: Sequence[str] = STORED_SYNTAXES, one_each: bool = False
-) -> list[PresentationContext]:
-    """Return contexts to receive or send instances of some storage classes.
+def rounds(sop_class_uids: Sequence[str], *, reserved: int) -> Iterator[list[PresentationContext]]:
+    """Yield contexts to receive instances of these classes, as many at a time as an association holds.
+
+    Each pair of class and transfer syntax has a context of its own, so that the peer can send every instance as it
+    is stored; the usual syntaxes of all classes come before the unusual ones of any.
 
     Parameters
     ----------
-    sop_class_uids : iterable of str
-        Abstract syntaxes.
-    transfer_syntaxes : sequence of str
-        In the order of preference.
-    one_each : bool
-        One context for each pair, so that the acceptor cannot choose for us, rather than one for each class.
+    sop_class_uids : sequence of str
+        Storage classes.
+    reserved : int
+        Contexts of each association that are needed for something else.
     """
-    if one_each:
-        return [build_context(uid, syntax) for uid in sop_class_uids for syntax in transfer_syntaxes]
-    return [build_context(uid, list(transfer_syntaxes)) for uid in sop_class_uids]
-
-
-def batches(contexts: Sequence[PresentationContext], *, reserved: int = 0) -> Iterator[list[PresentationContext]]:
-    """Yield the contexts in groups that an association can hold, with `reserved` places left free."""
-    size = 128 - reserved
-    for start in range(0, len(contexts), size):
-        yield list(contexts[start : start + size])
+    pairs = [build_context(uid, syntax) for syntax in STORED_SYNTAXES for uid in sop_class_uids]
+    size = MAX_CONTEXTS - reserved
+    for start in range(0, len(pairs), size):
+        yield pairs[start : start + size]

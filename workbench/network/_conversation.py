@@ -1,0 +1,303 @@
+"""C-FIND, C-GET and C-MOVE of a retrieval on one connection, the datasets of C-GET passed on as they arrive.
+
+Knows: the messages of these services (PS3.7 9.3.2 to 9.3.4), P-DATA as a stream, C-CANCEL.
+Does not know: how the association came about, what is asked for and why, where the instances go.
+"""
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import NamedTuple, NoReturn
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+
+from workbench.entities import Peer, plain
+from workbench.errors import AssociationAborted, PeerTimeout
+from workbench.network.bulk import Channel, MemoryContent, command_set, parse_command_set
+from workbench.network.receiving import Context, Sink, StoreReceiver, Violation
+
+__all__ = ["Conversation", "Response"]
+
+_P_DATA, _RELEASE_RQ, _ABORT = 4, 5, 7
+_PENDING = frozenset({0xFF00, 0xFF01})
+_IMPLICIT = "1.2.840.10008.1.2"
+_BUFFER_BYTES = 1 << 20
+_TICK_S = 0.25
+_STOPPING_S = 5.0  # how long a peer may go on after C-CANCEL
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+class _Service(NamedTuple):
+    name: str
+    request: int
+
+
+_SERVICES = {name: _Service(name, field) for name, field in (("C-FIND", 0x0020), ("C-GET", 0x0010), ("C-MOVE", 0x0021))}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response: status, counts of sub-operations (PS3.7 9.1.3), error comment, encoded identifier."""
+
+    status: int
+    remaining: int
+    completed: int
+    failed: int
+    warning: int
+    comment: str
+    encoded: bytes
+    is_implicit: bool
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows."""
+        return self.status not in _PENDING
+
+    @property
+    def dataset(self) -> Dataset:
+        """The identifier, decoded as it is used."""
+        return read_dataset(BytesIO(self.encoded), self.is_implicit, is_little_endian=True)
+
+    @property
+    def failed_uids(self) -> tuple[str, ...]:
+        """Failed SOP Instance UID List (0008,0058), which a peer may send (PS3.4 C.4.3.1.3.2)."""
+        with suppress(Exception):  # it only helps: the rows say what did not come
+            value = self.dataset.get("FailedSOPInstanceUIDList") or []
+            return tuple(str(uid) for uid in ([value] if isinstance(value, str) else value))
+        return ()
+
+
+@dataclass(slots=True)
+class _Message:
+    """A message that is not a C-STORE-RQ, as it is put together."""
+
+    command: bytearray = field(default_factory=bytearray)
+    dataset: bytearray = field(default_factory=bytearray)
+    values: dict[int, bytes] | None = None
+
+
+class Conversation:
+    """Sends requests and takes what comes, on a connection of which this is the only user.
+
+    Parameters
+    ----------
+    peer : Peer
+        The other side.
+    connection : socket.socket
+        Taken over from an established association.
+    contexts : mapping of int to Context
+        All accepted presentation contexts by ID.
+    maximum_bytes : int
+        The longest P-DATA that the peer takes.
+    receive : callable
+        Gives a sink for each instance that C-GET brings.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        connection: socket.socket,
+        *,
+        contexts: Mapping[int, Context],
+        maximum_bytes: int,
+        receive: Callable[..., Sink],
+    ) -> None:
+        self._peer, self._connection, self._contexts = peer, connection, contexts
+        self._channel = Channel(connection, maximum_bytes=maximum_bytes, timeouts=peer.timeouts)
+        self._stores = StoreReceiver(contexts, receive=receive, answer=self._answer, source_ae_title=peer.ae_title)
+        self._buffer = memoryview(bytearray(max(_BUFFER_BYTES, 2 * (peer.max_pdu_bytes + 6))))
+        self._start = self._end = 0
+        self._message, self._message_id = _Message(), 0
+        self._service, self._context_id = _SERVICES["C-FIND"], 0
+        self._responses: deque[Response] = deque()
+
+    def offers(self, sop_class_uid: str) -> bool:
+        """Whether a context for this service was accepted."""
+        return any(context.abstract_syntax == sop_class_uid for context in self._contexts.values())
+
+    def ask(
+        self, service: str, sop_class_uid: str, identifier: Dataset, *, destination: str = "", cancel: Callable[[], bool]
+    ) -> Iterator[Response]:
+        """Send a request and yield its responses to the final one.
+
+        Parameters
+        ----------
+        service : str
+            ``C-FIND``, ``C-GET`` or ``C-MOVE``.
+        destination : str
+            The AE title to which C-MOVE sends.
+        cancel : callable
+            Polled; when it is true C-CANCEL is sent. A peer that does not stop is left after a few seconds.
+
+        Raises
+        ------
+        AssociationAborted, PeerTimeout
+            If the connection is lost or silent; what was kept until then is kept.
+        """
+        self._context_id, context = next((i, c) for i, c in self._contexts.items() if c.abstract_syntax == sop_class_uid)
+        self._message_id, self._service, self._message = self._message_id + 1, _SERVICES[service], _Message()
+        elements = {
+            0x0002: sop_class_uid.encode(), 0x0100: struct.pack("<H", self._service.request),
+            0x0110: struct.pack("<H", self._message_id), 0x0700: b"\0\0", 0x0800: b"\1\0",
+        }  # fmt: skip
+        if destination:
+            elements[0x0600] = destination.encode() + b" " * (len(destination) % 2)
+        content = _encoded(identifier, is_implicit=context.transfer_syntax == _IMPLICIT)
+        self._channel.send(self._context_id, command_set(elements), MemoryContent(content))
+        try:
+            yield from self._pumped(cancel)
+        except Violation as violation:
+            self._stores.abandon("the protocol was broken")
+            self._channel.abort(source=2)
+            raise AssociationAborted(f"{self._peer} sent {violation}; the association was aborted.") from violation
+        except BaseException:
+            self._stores.abandon("the association ended")
+            self._channel.abort()
+            raise
+
+    @property
+    def local_host(self) -> str:
+        """Our own address on the way to the peer."""
+        return str(self._connection.getsockname()[0])
+
+    def release(self) -> None:
+        """Release the association."""
+        self._channel.release()
+
+    def _pumped(self, cancel: Callable[[], bool]) -> Iterator[Response]:
+        heard, stop_at = time.monotonic(), float("inf")
+        while True:
+            now = time.monotonic()
+            if stop_at == float("inf") and cancel():
+                self._cancel()
+                stop_at = now + _STOPPING_S
+            if now > stop_at and not self._stores.is_receiving:
+                raise AssociationAborted(f"{self._peer} did not stop when it was asked to; the association was aborted.")
+            patience = self._peer.timeouts.network_s if self._stores.is_receiving else self._peer.timeouts.dimse_s
+            if now - heard > patience:
+                raise self._timed_out(patience)
+            if self._read():
+                heard = now
+                self._take()
+            while self._responses:
+                response = self._responses.popleft()
+                yield response
+                if response.is_final:
+                    return
+
+    def _read(self) -> bool:
+        """Read what is there; False where nothing came within a moment."""
+        if self._end == len(self._buffer):
+            rest = bytes(self._buffer[self._start : self._end])
+            self._buffer[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        try:
+            self._connection.settimeout(_TICK_S)
+            count = self._connection.recv_into(self._buffer[self._end :])
+            if _QUICK_ACK is not None:  # a sender with Nagle's algorithm waits for each acknowledgement
+                self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        except TimeoutError:
+            return False
+        except OSError as error:
+            raise AssociationAborted(f"The connection to {self._peer} was lost ({error.strerror or 'closed'}).") from error
+        if not count:
+            raise AssociationAborted(f"{self._peer} closed the connection during {self._service.name}.")
+        self._end += count
+        return True
+
+    def _take(self) -> None:
+        """Take every PDU that is complete."""
+        while self._end - self._start >= 6:
+            kind = self._buffer[self._start]
+            size = int.from_bytes(self._buffer[self._start + 2 : self._start + 6], "big")
+            if size > self._peer.max_pdu_bytes + 6 or not _P_DATA <= kind <= _ABORT:
+                raise Violation(f"a PDU of type 0x{kind:02X} and {size} bytes (PS3.8 9.3)")
+            end = self._start + 6 + size
+            if end > self._end:
+                if end > len(self._buffer):
+                    rest = bytes(self._buffer[self._start : self._end])
+                    self._buffer[: len(rest)] = rest
+                    self._start, self._end = 0, len(rest)
+                return
+            if kind != _P_DATA:
+                self._over(kind)
+            others = self._stores.take(self._buffer[self._start + 6 : end])
+            self._start = end
+            if others:
+                self._other(others)
+        if self._start == self._end:
+            self._start = self._end = 0
+
+    def _over(self, kind: int) -> NoReturn:
+        if kind == _ABORT:
+            raise AssociationAborted(f"{self._peer} aborted the association during {self._service.name} (A-ABORT, PS3.8 9.3.8).")
+        raise AssociationAborted(f"{self._peer} released the association before {self._service.name} was done.")
+
+    def _other(self, pdvs: bytes) -> None:
+        """Put together what is not a C-STORE-RQ: responses to our C-GET."""
+        position, message = 0, self._message
+        while position < len(pdvs):
+            size, _, control = struct.unpack_from(">LBB", pdvs, position)
+            fragment = pdvs[position + 6 : position + 4 + size]
+            position += 4 + size
+            (message.command if control & 1 else message.dataset).extend(fragment)
+            if control == 3:
+                message.values = parse_command_set(bytes(message.command))
+            if control & 2 and message.values is not None and (control == 2 or message.values.get(0x0800) == b"\1\1"):
+                self._respond(message)
+                self._message = message = _Message()
+
+    def _respond(self, message: _Message) -> None:
+        service = self._service.name
+        values = message.values or {}
+        numbers = {number: int.from_bytes(value[:2], "little") for number, value in values.items()}
+        if numbers.get(0x0100) != self._service.request | 0x8000 or numbers.get(0x0120) != self._message_id:
+            raise Violation(f"another message than the {service} response that was due (PS3.7 9.3)")
+        if len(values.get(0x0900, b"")) != 2:
+            raise Violation(f"a {service} response without a status (PS3.7 9.3)")
+        self._responses.append(
+            Response(
+                status=numbers[0x0900],
+                remaining=numbers.get(0x1020, 0),
+                completed=numbers.get(0x1021, 0),
+                failed=numbers.get(0x1022, 0),
+                warning=numbers.get(0x1023, 0),
+                comment=plain(values.get(0x0902, b"").decode("latin-1").strip("\0 "))[:64],
+                encoded=bytes(message.dataset),
+                is_implicit=self._contexts[self._context_id].transfer_syntax == _IMPLICIT,
+            )
+        )
+
+    def _cancel(self) -> None:
+        body = command_set({0x0100: b"\xff\x0f", 0x0120: struct.pack("<H", self._message_id), 0x0800: b"\1\1"})
+        self._answer(struct.pack(">BBLLBB", _P_DATA, 0, len(body) + 6, len(body) + 2, self._context_id, 3) + body)
+
+    def _answer(self, pdu: bytes) -> None:
+        try:
+            self._connection.settimeout(self._peer.timeouts.network_s)
+            self._connection.sendall(pdu)
+        except TimeoutError as error:
+            raise self._timed_out(self._peer.timeouts.network_s) from error
+        except OSError as error:
+            raise AssociationAborted(f"The connection to {self._peer} was lost ({error.strerror or 'closed'}).") from error
+
+    def _timed_out(self, seconds: float) -> PeerTimeout:
+        return PeerTimeout(
+            f"{self._peer} was silent for {seconds:g} s during {self._service.name}. "
+            "Ask for less at once, or allow more time (Timeouts.dimse_s)."
+        )
+
+
+def _encoded(identifier: Dataset, *, is_implicit: bool) -> bytes:
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = is_implicit, True
+    write_dataset(stream, identifier)
+    return stream.getvalue()

@@ -1,0 +1,243 @@
+"""Which instances a retrieval should bring, and how they are asked for.
+
+Knows: the hierarchy of the Study Root model (PS3.4 C.6.2), the resources of DICOMweb (PS3.18 10.4).
+Does not know: how instances come.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from pydicom.dataset import Dataset
+from pynetdicom.presentation import PresentationContext
+
+from workbench.entities import InstanceRef, PatientRef, Peer, Reference, SeriesRef, StudyRef, uid_checked
+from workbench.errors import ContextRejected, InputError, StatusFailure
+from workbench.network import contexts
+from workbench.network._conversation import Conversation, Response
+from workbench.network.association import associate, take_over
+from workbench.network.receiving import Context, Sink
+from workbench.network.statuses import CANCELLED, failure
+from workbench.network.web import search
+
+__all__ = ["Expected", "Wanted", "by_dimse", "by_web", "checked", "conversing", "refusal", "wanted_of"]
+
+FIND = contexts.query_model("STUDY", "FIND")
+_AT_ONCE = 200  # UIDs in one list
+_BELOW = {"STUDY": "SERIES", "SERIES": "IMAGE"}
+_QUERY_CLASSES = frozenset(contexts.query_model("STUDY", operation) for operation in ("FIND", "GET", "MOVE"))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one request asks for: a study, a series, or some instances of a series."""
+
+    study_instance_uid: str
+    series_instance_uid: str = ""
+    sop_instance_uids: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> str:
+        """STUDY, SERIES or IMAGE."""
+        return "IMAGE" if self.sop_instance_uids else "SERIES" if self.series_instance_uid else "STUDY"
+
+    def identifier(self, level: str = "", **keys: None) -> Dataset:
+        """Return the identifier with the unique keys; `level` is that of the answers where it is below."""
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel = level or self.level
+        identifier.StudyInstanceUID = self.study_instance_uid
+        if self.series_instance_uid:
+            identifier.SeriesInstanceUID = self.series_instance_uid
+        if self.sop_instance_uids:
+            identifier.SOPInstanceUID = list(self.sop_instance_uids)
+        for keyword, value in keys.items():
+            if keyword not in identifier:
+                setattr(identifier, keyword, value)
+        return identifier
+
+    def paths(self) -> Iterator[str]:
+        """Yield the DICOMweb resources (PS3.18 10.4.1)."""
+        path = f"studies/{self.study_instance_uid}"
+        if self.series_instance_uid:
+            path += f"/series/{self.series_instance_uid}"
+        yield from (f"{path}/instances/{uid}" for uid in self.sop_instance_uids) if self.sop_instance_uids else (path,)
+
+
+@dataclass(slots=True)
+class Expected:
+    """What a retrieval should bring: requests, and the instances that the peer says it has."""
+
+    wanted: list[Wanted] = field(default_factory=list)
+    instances: dict[str, InstanceRef] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the peer has said which instances there are."""
+        return not self.notes
+
+    def add(self, answers: Iterable[Dataset], wanted: Wanted) -> None:
+        """Take the answers of a query at IMAGE level."""
+        for answer in answers:
+            uid = str(answer.get("SOPInstanceUID", ""))
+            if uid and (not wanted.sop_instance_uids or uid in wanted.sop_instance_uids):
+                series = wanted.series_instance_uid or str(answer.get("SeriesInstanceUID", ""))
+                self.instances[uid] = InstanceRef(wanted.study_instance_uid, series, str(answer.get("SOPClassUID", "")), uid)
+
+    def missing(self, here: Iterable[str]) -> list[Wanted]:
+        """Return requests for the instances that are not `here`."""
+        return wanted_of([ref for uid, ref in self.instances.items() if uid not in set(here)])
+
+
+def checked(refs: Reference | Iterable[Reference]) -> list[Reference]:
+    """Return the references as a list, each with what a retrieval needs.
+
+    Raises
+    ------
+    InputError, UidInvalid
+        If one is no reference, lacks a UID or has one that is none.
+    """
+    if isinstance(refs, PatientRef | StudyRef | SeriesRef | InstanceRef):
+        refs = [refs]
+    found = list(refs)
+    for ref in found:
+        if not isinstance(ref, PatientRef | StudyRef | SeriesRef | InstanceRef):
+            raise InputError(f"retrieve needs references to patients, studies, series or instances, not {type(ref).__name__}.")
+        for keyword, value in ref.keys().items():
+            if not value:
+                raise InputError(
+                    f"A reference at {ref.level} level needs {keyword} (PS3.4 C.4.2.2.1). Find it at that level first."
+                )
+            if keyword != "PatientID":
+                uid_checked(value, name=keyword)
+    return found
+
+
+def wanted_of(refs: Iterable[StudyRef | SeriesRef | InstanceRef]) -> list[Wanted]:
+    """Return the requests for some references, the instances of a series together."""
+    found, instances = [], []
+    for ref in refs:
+        if isinstance(ref, InstanceRef):
+            instances.append(ref)
+        else:
+            found.append(Wanted(ref.study_instance_uid, getattr(ref, "series_instance_uid", "")))
+    instances.sort()
+    for (study, series), group in groupby(instances, key=lambda ref: (ref.study_instance_uid, ref.series_instance_uid)):
+        uids = list(dict.fromkeys(ref.sop_instance_uid for ref in group))
+        found += [Wanted(study, series, tuple(uids[k : k + _AT_ONCE])) for k in range(0, len(uids), _AT_ONCE)]
+    return found
+
+
+@contextmanager
+def conversing(
+    peer: Peer, proposed: list[PresentationContext], *, roles: Iterable[str] = (), receive: Callable[..., Sink] | None = None
+) -> Iterator[Conversation]:
+    """Associate, and converse over the connection by hand for as long as the block lasts."""
+    with associate(peer, proposed, roles=roles) as association:
+        accepted = {
+            int(context.context_id or 0): Context(
+                str(context.abstract_syntax), str(context.transfer_syntax[0]), str(context.abstract_syntax) not in _QUERY_CLASSES
+            )
+            for context in association.accepted_contexts
+        }
+        maximum = int(association.acceptor.maximum_length or 0)
+        conversation = Conversation(
+            peer, take_over(association), contexts=accepted, maximum_bytes=maximum, receive=receive or _nowhere
+        )  # fmt: skip
+        yield conversation
+        conversation.release()
+
+
+def _nowhere(**_: str) -> Sink:
+    raise StatusFailure("No instance was asked for.")
+
+
+def refusal(peer: Peer, operation: str, response: Response, *, remedy: str = "") -> StatusFailure:
+    """Return the error for a response whose status says no."""
+    answer = Dataset()
+    answer.Status = response.status
+    if response.comment:
+        answer.ErrorComment = response.comment
+    return failure(peer, operation, answer, remedy=remedy)
+
+
+def by_dimse(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -> Expected:
+    """Ask by C-FIND, level by level; where the peer refuses, its instances stay unknown and a note says so."""
+    expected = Expected()
+    try:
+        with conversing(peer, contexts.service(FIND)) as conversation:
+            _asked(
+                expected, refs, lambda wanted, level, **keys: _answers(peer, conversation, wanted.identifier(level, **keys), cancel)
+            )
+    except (ContextRejected, StatusFailure) as error:
+        if not expected.wanted and any(isinstance(ref, PatientRef) for ref in refs):
+            raise
+        expected.wanted = expected.wanted or wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
+        expected.notes.append(f"Which instances to expect is not known: {error}")
+    return expected
+
+
+def by_web(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -> Expected:
+    """Ask by QIDO-RS."""
+    expected = Expected()
+
+    def ask(wanted: Wanted, level: str, **keys: None) -> Iterator[Dataset]:
+        for answer in search(peer, wanted.identifier(level, **keys), level=level, limit=1_000_000):
+            if cancel():
+                return
+            yield answer
+
+    _asked(expected, refs, ask, is_relational=True)
+    return expected
+
+
+def _asked(
+    expected: Expected, refs: list[Reference], ask: Callable[..., Iterable[Dataset]], *, is_relational: bool = False
+) -> None:
+    for patient in (ref for ref in refs if isinstance(ref, PatientRef)):
+        studies = [
+            str(answer.StudyInstanceUID)
+            for answer in ask(_OfPatient(patient.patient_id), "STUDY", StudyInstanceUID=None)
+            if str(answer.get("PatientID", "")).strip() == patient.patient_id.strip() and answer.get("StudyInstanceUID")
+        ]  # a peer takes * and ? in a Patient ID for wild cards
+        refs = [*refs, *(StudyRef(uid) for uid in studies)]
+        if not studies:
+            expected.absent.append("a patient")
+    expected.wanted = wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
+    for wanted in expected.wanted:
+        before = len(expected.instances)
+        parts = [wanted]
+        if wanted.level == "STUDY" and not is_relational:
+            answers = ask(wanted, "SERIES", SeriesInstanceUID=None)
+            parts = [Wanted(wanted.study_instance_uid, str(answer.SeriesInstanceUID)) for answer in answers]
+        for part in parts:
+            expected.add(ask(part, "IMAGE", SeriesInstanceUID=None, SOPInstanceUID=None, SOPClassUID=None), part)
+        if len(expected.instances) == before:
+            expected.absent.append(f"{wanted.level.lower()} {wanted.series_instance_uid or wanted.study_instance_uid}")
+
+
+class _OfPatient:
+    """The question for the studies of a patient."""
+
+    def __init__(self, patient_id: str) -> None:
+        self._patient_id = patient_id
+
+    def identifier(self, level: str, **keys: None) -> Dataset:
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel = level
+        identifier.PatientID = self._patient_id
+        if not self._patient_id.isascii():
+            identifier.SpecificCharacterSet = "ISO_IR 192"
+        for keyword, value in keys.items():
+            setattr(identifier, keyword, value)
+        return identifier
+
+
+def _answers(peer: Peer, conversation: Conversation, identifier: Dataset, cancel: Callable[[], bool]) -> Iterator[Dataset]:
+    for response in conversation.ask("C-FIND", FIND, identifier, cancel=cancel):
+        if not response.is_final:
+            yield response.dataset
+        elif response.status not in {0, CANCELLED}:
+            raise refusal(peer, "C-FIND", response)

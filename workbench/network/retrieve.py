@@ -1,0 +1,346 @@
+"""Retrieval by C-GET, C-MOVE or WADO-RS, with one row for every instance that was to come.
+
+Knows: which way to take, what is still missing, what a final status means (PS3.4 C.4.2, C.4.3).
+Does not know: PDUs, multipart, where the instances go.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+from workbench.entities import Peer, Reference, Rows, html_safe
+from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError
+from workbench.network import _expected, contexts
+from workbench.network._conversation import Response
+from workbench.network._expected import Expected, Wanted, conversing, refusal
+from workbench.network._intake import ArchiveLike, Intake
+from workbench.network._landing import landing
+from workbench.network._wado import Stopped, fetch
+from workbench.network.statuses import CANCELLED, words
+from workbench.standard import storage_classes
+
+__all__ = ["RetrieveReport", "Retrieved", "retrieve"]
+
+log = logging.getLogger(__name__)
+
+Method = Literal["auto", "get", "move", "web"]
+_GET, _MOVE = contexts.query_model("STUDY", "GET"), contexts.query_model("STUDY", "MOVE")
+_KEPT = {"retrieved", "already there"}
+_DESTINATION_UNKNOWN = 0xA801
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What came of one instance.
+
+    Parameters
+    ----------
+    sop_instance_uid, sop_class_uid : str
+        Which one.
+    outcome : str
+        ``retrieved``, ``already there`` (the same bytes were), ``conflict`` (the archive has other bytes under its UID and
+        keeps both), ``failed`` (it came, or the peer tried, and it could not be kept), ``missing`` (it did not come).
+    status : int or None
+        The final status of the operation that should have brought it, where it did not come.
+    message : str
+        Why not.
+    size_bytes : int
+        Of its dataset.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    outcome: str
+    status: int | None
+    message: str
+    size_bytes: int
+
+
+class RetrieveReport(Rows[Retrieved]):
+    """One row for every instance that was expected or came.
+
+    Attributes
+    ----------
+    method : str
+        ``get``, ``move`` or ``web``.
+    seconds : float
+        How long it took.
+    cancelled : bool
+        Whether the caller stopped it.
+    notes : tuple of str
+        What is in doubt, or was not there.
+    """
+
+    row_type: ClassVar[type | None] = Retrieved
+    method: str = ""
+    seconds: float = 0.0
+    cancelled: bool = False
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[Retrieved], *, method: str, seconds: float, cancelled: bool, notes: Iterable[str]) -> Self:
+        """Return a report with what belongs to it."""
+        report = cls(rows)
+        report.method, report.seconds, report.cancelled, report.notes = method, seconds, cancelled, tuple(notes)
+        return report
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was expected is here, and it was known what to expect."""
+        return bool(self) and not self.cancelled and not self.notes and all(row.outcome in _KEPT for row in self)
+
+    @property
+    def troubles(self) -> "RetrieveReport":
+        """Only the rows of instances that are not here as they should be."""
+        rows = (row for row in self if row.outcome not in _KEPT)
+        return RetrieveReport.of(rows, method=self.method, seconds=self.seconds, cancelled=self.cancelled, notes=self.notes)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much came."""
+        return sum(row.size_bytes for row in self)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows have each outcome."""
+        found: dict[str, int] = {}
+        for row in self:
+            found[row.outcome] = found.get(row.outcome, 0) + 1
+        return found
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in self.counts().items()) or "nothing"
+        state = "complete" if self.complete else "cancelled" if self.cancelled else "NOT COMPLETE"
+        return f"RetrieveReport({counts}; {self.size_bytes / 1e6:.1f} MB in {self.seconds:.2f} s by {self.method}; {state})"
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html_safe(note)}</li>" for note in self.notes)
+        return f"<p>{html_safe(self)}</p>" + (f"<ul>{notes}</ul>" if notes else "") + super()._repr_html_()
+
+
+def retrieve(
+    peer: Peer,
+    refs: Reference | Iterable[Reference],
+    *,
+    into: ArchiveLike | Callable[[bytes], Any],
+    method: Method | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+    move_port: int = 0,
+) -> RetrieveReport:
+    """Fetch instances from a peer.
+
+    Parameters
+    ----------
+    peer : Peer
+        Who has them.
+    refs : reference or iterable of references
+        Patients, studies, series or instances.
+    into : archive or callable
+        An archive, to which each dataset is streamed as it comes; or a callable that takes the bytes of a file (PS3.10)
+        with the dataset as the peer has sent it.
+    method : str, optional
+        ``get``, ``move`` or ``web``; by default what ``peer.retrieve_by`` says. ``auto`` takes the web where the peer has
+        a `web_url`, else C-GET, and C-MOVE where the peer offers no C-GET.
+    progress : callable, optional
+        Called with how many instances have come and how many are expected.
+    cancel : callable, optional
+        Polled; when it is true the peer is asked to stop (C-CANCEL). The rows say what was kept until then.
+    move_port : int
+        The port at which C-MOVE brings instances to us: the one that the peer knows for ``peer.calling_ae_title``.
+
+    Returns
+    -------
+    RetrieveReport
+        One row an instance; see `complete`.
+
+    Raises
+    ------
+    InputError
+        If a reference lacks a unique key, or `into` takes nothing.
+    NetworkError
+        If nothing could be asked for at all; StatusFailure where the peer refuses everything. Once instances have come,
+        trouble is told by the rows.
+    """
+    if method not in {None, "auto", "get", "move", "web"}:
+        raise InputError(f"method is get, move, web or auto, not {method!r}.")
+    asked = _expected.checked(refs)
+    way = method or peer.retrieve_by
+    if way == "auto":
+        way = "web" if peer.web_url else "get"
+        may_move = way == "get"
+    else:
+        may_move = False
+    task = _Task(peer, Intake(into, progress=progress), cancel or _never, move_port)
+    start = time.monotonic()
+    task.expect(asked, by_web=way == "web")
+    if way == "get":
+        try:
+            task.by_get()
+        except ContextRejected:
+            if not may_move:
+                raise
+            way = "move"
+    if way == "move":
+        task.by_move()
+    elif way == "web":
+        task.by_web()
+    report = task.report(way, time.monotonic() - start)
+    log.info("retrieved from %s by %s: %s", peer.name, way, report.counts())
+    return report
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class _Task:
+    """One retrieval under way."""
+
+    peer: Peer
+    intake: Intake
+    caller_cancels: Callable[[], bool]
+    move_port: int
+    expected: Expected = field(default_factory=Expected)
+    cancelled: bool = False
+    final: Response | None = None
+    failed_uids: set[str] = field(default_factory=set)
+    trouble: NetworkError | None = None
+    broken: int = 0
+
+    def cancel(self) -> bool:
+        """Whether to stop: the caller says so, or there is no space left."""
+        self.cancelled = self.cancelled or self.caller_cancels()
+        return self.cancelled or self.intake.is_full
+
+    def expect(self, refs: list[Reference], *, by_web: bool) -> None:
+        """Ask the peer what there is."""
+        self.expected = (_expected.by_web if by_web else _expected.by_dimse)(self.peer, refs, cancel=self.cancel)
+        self.intake.total = len(self.expected.instances)
+
+    @property
+    def here(self) -> set[str]:
+        """What has come, kept or not."""
+        return set(self.intake.arrivals)
+
+    def by_get(self) -> None:
+        """C-GET, in as many associations as the presentation contexts need; each asks for what is missing still."""
+        classes = sorted({ref.sop_class_uid for ref in self.expected.instances.values()} - {""})
+        if self.expected.is_known and not self.expected.instances:
+            return
+        classes = classes or [storage.uid for storage in storage_classes()]
+        wanted = self.expected.wanted
+        for proposed in contexts.rounds(classes, reserved=1):
+            self._get(wanted, proposed)
+            if self.trouble or self.cancel():
+                return
+            if self.expected.is_known:
+                wanted = self.expected.missing(self.here)
+            elif self.final is not None and not self.final.failed:
+                return
+            if not wanted:
+                return
+
+    def _get(self, wanted: list[Wanted], proposed: list[Any]) -> None:
+        roles = sorted({str(context.abstract_syntax) for context in proposed})
+        with (
+            self._rows_tell(),
+            conversing(self.peer, [*contexts.service(_GET), *proposed], roles=roles, receive=self.intake.receiving) as conversation,
+        ):
+            if not conversation.offers(_GET):
+                raise ContextRejected(f"{self.peer} does not offer C-GET in the Study Root model (PS3.4 C.4.3). Use method='move'.")
+            for one in wanted:
+                for response in conversation.ask("C-GET", _GET, one.identifier(), cancel=self.cancel):
+                    self._note("C-GET", response)
+
+    def by_move(self) -> None:
+        """C-MOVE to a server of our own, which listens for as long as this takes."""
+        if self.expected.is_known and not self.expected.instances:
+            return
+        with self._rows_tell(), conversing(self.peer, contexts.service(_MOVE)) as conversation:
+            known = frozenset(self.expected.instances) if self.expected.is_known else None
+            title = self.peer.calling_ae_title
+            with landing(self.intake, title=title, host=conversation.local_host, port=self.move_port, known=known) as port:
+                for one in self.expected.wanted:
+                    for response in conversation.ask("C-MOVE", _MOVE, one.identifier(), destination=title, cancel=self.cancel):
+                        self._note("C-MOVE", response, port=port)
+
+    def by_web(self) -> None:
+        """WADO-RS."""
+        if not self.expected.instances:
+            return
+        with self._rows_tell():
+            for path in (path for wanted in self.expected.wanted for path in wanted.paths()):
+                try:
+                    self.broken += fetch(self.peer, path, receive=self.intake.receiving, cancel=self.cancel)
+                except Stopped:
+                    return
+
+    def _note(self, operation: str, response: Response, *, port: int = 0) -> None:
+        """Take a response; a status that says no is an error where nothing has come."""
+        if not response.is_final:
+            return
+        self.final = response
+        self.failed_uids.update(response.failed_uids)
+        status = response.status
+        if status in {0, CANCELLED} or status >> 12 == 0xB or self.here:
+            return
+        remedy = ""
+        if status == _DESTINATION_UNKNOWN:
+            remedy = (
+                f"The peer does not know {self.peer.calling_ae_title!r} as a destination: ask its administrator to add that AE "
+                f"title with this machine's address and port {port}, or set calling_ae_title and move_port to what it knows."
+            )
+        raise refusal(self.peer, operation, response, remedy=remedy)
+
+    def _rows_tell(self) -> "_RowsTell":
+        return _RowsTell(self)
+
+    def report(self, method: str, seconds: float) -> RetrieveReport:
+        """Return the rows: what was expected, in the order of the peer, and what came besides."""
+        arrivals = self.intake.arrivals
+        rows = [self._row(uid, ref.sop_class_uid) for uid, ref in self.expected.instances.items()]
+        rows += [self._row(uid, a.sop_class_uid) for uid, a in arrivals.items() if uid not in self.expected.instances]
+        notes = [*self.expected.notes, *(f"The peer has nothing of {what}." for what in self.expected.absent)]
+        if self.broken:
+            notes.append(f"{self.broken} parts of the answer were not DICOM.")
+        if self.trouble and not any(row.outcome == "missing" for row in rows):
+            notes.append(str(self.trouble))
+        if not self.expected.is_known and self.final is not None and self.final.failed:
+            notes.append(f"The peer says that {self.final.failed} sub-operations failed.")
+        return RetrieveReport.of(rows, method=method, seconds=seconds, cancelled=self.cancelled, notes=notes)
+
+    def _row(self, uid: str, sop_class_uid: str) -> Retrieved:
+        arrival = self.intake.arrivals.get(uid)
+        if arrival is not None:
+            return Retrieved(uid, arrival.sop_class_uid, arrival.outcome, None, arrival.message, arrival.size_bytes)
+        status = self.final.status if self.final else None
+        if self.trouble:
+            return Retrieved(uid, sop_class_uid, "missing", None, str(self.trouble), 0)
+        if self.cancelled:
+            return Retrieved(uid, sop_class_uid, "missing", status, "It was cancelled before this one came.", 0)
+        outcome = "failed" if uid in self.failed_uids else "missing"
+        said = f"; the peer ended with status 0x{status:04X}, {words(status)}" if status else ""
+        said += f" and says {self.final.comment!r}" if self.final and self.final.comment else ""
+        return Retrieved(uid, sop_class_uid, outcome, status, f"The peer has it by its own word, but did not send it{said}.", 0)
+
+
+class _RowsTell:
+    """Lets trouble in the block be told by the rows where something has come already."""
+
+    def __init__(self, task: _Task) -> None:
+        self._task = task
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Cancelled):
+            self._task.cancelled = True
+            return True
+        if isinstance(error, NetworkError) and (self._task.here or self._task.cancelled):
+            self._task.trouble = None if self._task.cancelled else error
+            return True
+        return False
