@@ -18,7 +18,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGTransferSyntaxes
 
 from workbench.errors import PixelDataUnusable
-from workbench.rendering._codestream import size
+from workbench.rendering._codestream import mended, size, unpacked_runs
 from workbench.rendering._reading import frame_count, integer, text, transfer_syntax_uid
 
 __all__ = ["Layout", "layout", "pixels"]
@@ -27,6 +27,14 @@ LIMIT_BYTES = 2**31
 _RLE = "1.2.840.10008.1.2.5"
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _NATIVE = {"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
+# retired processes that the decoder of the nearest one reads as well
+_ALIKE = {f"1.2.840.10008.1.2.4.{n}": "1.2.840.10008.1.2.4.51" for n in (52, 53, 54, 55, 56)}
+_JPEG = {*JPEGTransferSyntaxes, *_ALIKE}
+_NAMES = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+}
 _PHOTOMETRIC = {
     "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1,
     "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "YBR_RCT": 3, "YBR_ICT": 3,
@@ -110,6 +118,7 @@ def layout(image: Dataset) -> Layout:
         lack = "no pixel data" if not keywords else "more than one kind of pixel data"
         raise PixelDataUnusable(f"The dataset has {lack}: one of {', '.join(_KEYWORDS)} is needed (PS3.3 C.7.6.3, C.7.6.24).")
     keyword = keywords[0]
+    _check_syntax(transfer_syntax_uid(image))
     bits = _KEYWORDS[keyword] or _number(image, "BitsAllocated", {1, 8, 16, 32})
     photometric = text(image, "PhotometricInterpretation") or "MONOCHROME2"
     samples = integer(image, "SamplesPerPixel", _PHOTOMETRIC.get(photometric, 1))
@@ -135,6 +144,21 @@ def layout(image: Dataset) -> Layout:
         photometric=photometric,
         transfer_syntax_uid=transfer_syntax_uid(image),
     )
+
+
+def _check_syntax(uid: str) -> None:
+    if uid in _NATIVE or uid == _DEFLATED_FRAMES:
+        return
+    try:
+        get_decoder(UID(_ALIKE.get(uid, uid)))
+    except NotImplementedError as error:
+        raise PixelDataUnusable(f"There is no decoder here for pixel data in transfer syntax {_named(uid)} (PS3.5 A.4).") from error
+
+
+def _named(uid: str) -> str:
+    """Return a transfer syntax by its name and UID."""
+    name = _NAMES.get(uid) or UID(uid).name
+    return f"{name} ({uid})" if name != uid else uid
 
 
 def _number(image: Dataset, keyword: str, allowed: set[int] | range, *, default: int | None = None) -> int:
@@ -287,20 +311,23 @@ def _offsets(image: Dataset) -> tuple[bytes, bytes] | None:
 
 
 def _decoded_frame(shape: Layout, source: bytes, index: int) -> tuple[NDArray[Any], str]:
-    uid = UID(shape.transfer_syntax_uid)
-    named = f"{uid.name} ({uid})"
+    uid = shape.transfer_syntax_uid
     if uid == _DEFLATED_FRAMES:
         return _inflated(shape, source, index), shape.photometric
+    if uid == _RLE and shape.bits_allocated == 1:
+        packed = unpacked_runs(source, length=-(-shape.rows * shape.columns // 8))
+        return _single(shape, packed), shape.photometric
+    if uid in _JPEG:
+        source = mended(source)
     said = size(source)
     if said is not None and said != (shape.rows, shape.columns):
         raise PixelDataUnusable(
             f"Frame {index} is {said[0]} × {said[1]} by its own header, but Rows and Columns say {shape.rows} × {shape.columns} "
             "(PS3.5 8.2)."
         )
-    try:
-        decoder = get_decoder(uid)
-    except NotImplementedError as error:
-        raise PixelDataUnusable(f"Pixel data in transfer syntax {named or 'none'} can't be decoded here (PS3.5 A.4).") from error
+    if not uid:
+        raise PixelDataUnusable("The pixel data are encapsulated, but no Transfer Syntax UID (0002,0010) says how (PS3.5 A.4).")
+    decoder = get_decoder(UID(_ALIKE.get(uid, uid)))
     wrapped = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0" + len(source).to_bytes(4, "little") + source
     try:
         with warnings.catch_warnings():
@@ -308,11 +335,11 @@ def _decoded_frame(shape: Layout, source: bytes, index: int) -> tuple[NDArray[An
             array, found = decoder.as_array(wrapped, index=0, raw=True, **_options(shape))
     except Exception as error:
         raise PixelDataUnusable(
-            f"Frame {index} in transfer syntax {named} can't be decoded: its codestream is damaged or of a rare kind (PS3.5 8.2)."
+            f"Frame {index} in transfer syntax {_named(uid)} can't be decoded: it is damaged or of a rare kind (PS3.5 8.2)."
         ) from error
     if uid == _RLE:  # keeps the words as they were
         array = _aligned(array, shape, high_bit=shape.high_bit)
-    elif uid in JPEGTransferSyntaxes:  # codes no sign; the others do, or the decoder has put it right
+    elif uid in _JPEG:  # codes no sign; the others do, or the decoder has put it right
         array = _aligned(array, shape, high_bit=shape.bits_stored - 1)
     return array, str(found["photometric_interpretation"])
 
@@ -341,5 +368,10 @@ def _inflated(shape: Layout, source: bytes, index: int) -> NDArray[Any]:
         raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(source, -(-bits // 8) + 1)
     except zlib.error as error:
         raise PixelDataUnusable(f"Frame {index} is not deflated data (PS3.5 A.4.13).") from error
+    return _single(shape, raw)
+
+
+def _single(shape: Layout, raw: bytes) -> NDArray[Any]:
+    """Return the one frame of which `raw` has the native bytes."""
     frame: NDArray[Any] = _native(Dataset(), shape, raw, range(1))[0]
     return frame
