@@ -83,17 +83,23 @@ def _located(head: bytes, file: io.BytesIO | io.FileIO, size: int, path: Path | 
     return Part10(path, _uid(values, 2), _uid(values, 3), _uid(values, 16), dataset_offset=end, dataset_bytes=size - end)
 
 
+def is_prefixed(head: bytes) -> bool:
+    """Whether `head` begins with a preamble and the prefix 'DICM', which a bare dataset may have at byte 128 by chance."""
+    return head[128:132] == b"DICM" and (head[132:134] == b"\x02\x00" or guess_encoding(head[:8]) is None)
+
+
 def meta_start(head: bytes) -> int:
     """Return where group 2 begins: after the prefix, or at byte 0 where the preamble is missing; -1 if nowhere."""
-    if head[128:132] == b"DICM" and (head[132:134] == b"\x02\x00" or len(head) == 132):
-        return 132
+    if is_prefixed(head):
+        return 132 if head[132:134] == b"\x02\x00" or len(head) == 132 else -1
     return 0 if head[0:2] == b"\x02\x00" and head[3:4] == b"\x00" else -1
 
 
 def parse_meta(head: bytes, offset: int, *, is_all: bool) -> tuple[dict[int, bytes], int]:
     """Return the values of group 2 by element number and where the dataset begins, or -1 if `head` is too short.
 
-    `is_all` says that nothing follows `head`. Elements without a value representation are read as Implicit VR, which some old writers used here.
+    `is_all` says that nothing follows `head`.
+    Elements without a value representation are read as Implicit VR, which some old writers used here.
     """
     values: dict[int, bytes] = {}
     size = len(head)
@@ -130,7 +136,7 @@ def _uid(values: Mapping[int, bytes], element: int) -> str:
 
 def _without_meta(head: bytes, file: io.BytesIO | io.FileIO, size: int, path: Path | None) -> Part10:
     """Find the UIDs in a dataset that has no file meta information before it."""
-    offset = 132 if head[128:132] == b"DICM" else 0
+    offset = 132 if is_prefixed(head) else 0
     encoding = guess_encoding(head[offset : offset + 8])
     if encoding is None:
         raise NotDicom(f"{_name(path)} is not DICOM: {what_it_looks_like(head)} (PS3.10 7.1).")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -22,8 +23,8 @@ from workbench.entities import Finding, Findings, Severity
 from workbench.errors import LimitExceeded, NotDicom
 from workbench.files._contents import missing_content
 from workbench.files.encoding import Encoding, Source, encoding_of, guess_encoding, open_source, what_it_looks_like
-from workbench.files.part10 import meta_start, parse_meta
-from workbench.files.walker import Ending, Structure, walk
+from workbench.files.part10 import is_prefixed, meta_start, parse_meta
+from workbench.files.walker import Element, Ending, Structure, walk
 
 __all__ = ["Limits", "Reading", "read"]
 
@@ -134,8 +135,8 @@ def read(source: Path | str | bytes | BinaryIO, *, limits: Limits | None = None,
     limits = limits or Limits()
     with _stream(source) as (stream, name):
         job = _Job(name, open_source(stream), limits)
-        meta, preamble, offset, is_prefixed = _file_meta(job)
-        encoding = _encoding(job, meta, offset, is_prefixed=is_prefixed)
+        meta, preamble, offset, has_prefix = _file_meta(job)
+        encoding = _encoding(job, meta, offset, has_prefix=has_prefix)
         data: BinaryIO = stream
         if encoding.is_deflated:
             inflated = _inflate(job, offset)
@@ -170,10 +171,10 @@ def _stream(source: Path | str | bytes | BinaryIO) -> Iterator[tuple[BinaryIO, s
 def _file_meta(job: _Job) -> tuple[FileMetaDataset, bytes | None, int, bool]:
     """Return file meta information, preamble, where the dataset begins, and whether there is a prefix."""
     head = job.source.at(0, 1024)
-    is_prefixed = head[128:132] == b"DICM"
-    preamble = head[:128] if is_prefixed else None
+    has_prefix = is_prefixed(head)
+    preamble = head[:128] if has_prefix else None
     start = meta_start(head)
-    if is_prefixed:
+    if has_prefix:
         _judge_preamble(job, head)
     else:
         if start < 0 and guess_encoding(head[:8]) is None:
@@ -181,7 +182,7 @@ def _file_meta(job: _Job) -> tuple[FileMetaDataset, bytes | None, int, bool]:
         job.say(Severity.WARNING, "PS3.10 7.1", "The file has no preamble and no 'DICM' prefix.", "Save it again with files.save.")
     if start < 0:
         job.say(Severity.WARNING, "PS3.10 7.1", "The file has no file meta information.", "Save it again with files.save.")
-        return FileMetaDataset(), preamble, 132 if is_prefixed else 0, is_prefixed
+        return FileMetaDataset(), preamble, 132 if has_prefix else 0, has_prefix
     values, end = parse_meta(head, start, is_all=len(head) >= job.source.size)
     while end < 0 and len(head) < min(job.source.size, 4 << 20):
         head = job.source.at(0, len(head) * 8)
@@ -196,7 +197,7 @@ def _file_meta(job: _Job) -> tuple[FileMetaDataset, bytes | None, int, bool]:
             job.say(Severity.WARNING, "PS3.10 7.1", "File Meta Information Group Length (0002,0000) is missing or wrong.")
         is_implicit = not head[start + 4 : start + 6].isalpha()
         meta.update(read_dataset(io.BytesIO(head[start:end]), is_implicit, is_little_endian=True, bytelength=end - start))
-    return meta, preamble, end, is_prefixed
+    return meta, preamble, end, has_prefix
 
 
 def _judge_preamble(job: _Job, head: bytes) -> None:
@@ -208,7 +209,7 @@ def _judge_preamble(job: _Job, head: bytes) -> None:
             )  # fmt: skip
 
 
-def _encoding(job: _Job, meta: FileMetaDataset, offset: int, *, is_prefixed: bool) -> Encoding:
+def _encoding(job: _Job, meta: FileMetaDataset, offset: int, *, has_prefix: bool) -> Encoding:
     """Return the encoding that the file names, or that its first element shows where that differs."""
     uid = str(meta.get("TransferSyntaxUID") or "").strip()
     first = job.source.at(offset, 8)
@@ -226,7 +227,7 @@ def _encoding(job: _Job, meta: FileMetaDataset, offset: int, *, is_prefixed: boo
         return guess
     if job.is_complete and first:
         if guess is None:
-            if not is_prefixed:
+            if not has_prefix:
                 raise NotDicom(f"{job.name} is not DICOM: no dataset follows its file meta information (PS3.10 7.1).")
             guess = encoding_of("1.2.840.10008.1.2")
         job.say(
@@ -293,16 +294,31 @@ def _parsed(
     job: _Job, stream: BinaryIO, structure: Structure, encoding: Encoding, offset: int, *, stop_before_pixels: bool
 ) -> Dataset:
     stop = _at_pixels if stop_before_pixels else None
+    arguments = (not encoding.is_explicit, encoding.is_little_endian)
     stream.seek(offset)
     try:
-        return read_dataset(
-            stream, not encoding.is_explicit, encoding.is_little_endian, bytelength=structure.end - offset, stop_when=stop
-        )
+        return read_dataset(stream, *arguments, bytelength=structure.end - offset, stop_when=stop)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
-        job.incomplete("PS3.5 7.1", f"The dataset can't be parsed ({type(error).__name__}); nothing of it is kept.")
-        return Dataset()
+    except Exception:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw; one by one shows which
+        _LOG.debug("read: the parser failed; elements are read one by one")
+    dataset = Dataset()
+    for element, end in _ends(structure):
+        if stop_before_pixels and element.tag in _PIXELS:
+            break
+        stream.seek(element.offset)
+        try:
+            dataset.update(read_dataset(stream, *arguments, bytelength=end - element.offset))
+        except Exception as error:  # noqa: BLE001 - as above
+            name = f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"
+            job.incomplete("PS3.5 7", f"{name} can't be parsed ({type(error).__name__}) and is left out.")
+    dataset.set_original_encoding(*arguments, convert_encodings(dataset.get("SpecificCharacterSet")))
+    return dataset
+
+
+def _ends(structure: Structure) -> Iterator[tuple[Element, int]]:
+    ends = [element.offset for element in structure.top[1:]] + [structure.end]
+    return zip(structure.top, ends, strict=True)
 
 
 def _at_pixels(tag: BaseTag, representation: str | None, length: int) -> bool:

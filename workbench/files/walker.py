@@ -231,7 +231,10 @@ class _Walk:
             end = -1 if length == UNDEFINED else min(start + length, bound)
             if length != UNDEFINED and length > bound - start:
                 self._overlong(level.tag, length, bound - start)
-            self.stack.append(_Level("dataset", level.tag, end, is_explicit=level.is_explicit, order=level.order))
+            # some writers put implicit items into explicit sequences: the first element of the item shows it
+            representation = self.source.at(start + 4, 2)
+            is_explicit = level.is_explicit and (end == start or representation.isalpha() or representation == b"\0\0")
+            self.stack.append(_Level("dataset", level.tag, end, is_explicit=is_explicit, order=level.order))
             self.position = start
         return True
 
@@ -259,7 +262,8 @@ class _Walk:
 
     def _finish(self) -> None:
         """Keep the element of the top level that has just ended."""
-        assert self.pending is not None
+        if self.overlong is not None or self.pending is None:
+            return  # it claims more than there is
         tag, representation, offset, value_offset, length = self.pending
         value = self.source.at(value_offset, length) if length <= _KEPT_BYTES else b""
         self.structure.top.append(Element(tag, representation, offset, value_offset, length, value))
@@ -293,9 +297,9 @@ def _lengths(head: bytes, order: str, *, is_explicit: bool) -> tuple[bytes, int,
     representation = head[4:6]
     if is_explicit and representation in _LONG:
         return representation, 12, struct.unpack(order + "I", head[8:12])[0] if len(head) == 12 else 0
-    if is_explicit and representation.isalpha() and representation.isupper():
+    if is_explicit:
         return representation, 8, struct.unpack(order + "H", head[6:8])[0]
-    return b"", 8, struct.unpack(order + "I", head[4:8])[0]  # implicit, also where a writer forgot the representation
+    return b"", 8, struct.unpack(order + "I", head[4:8])[0]
 
 
 def _kind(tag: int, representation: bytes, length: int) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import errno
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def write_whole(
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if _is_full(error):
+        if _errno(error) in _FULL:
             raise StorageFull(
                 f"No space is left to write {target.name!r} in {str(target.parent)!r}; nothing was kept of it."
             ) from error
@@ -89,12 +90,13 @@ def write_whole(
     return target
 
 
-def _is_full(error: BaseException | None) -> bool:
-    while error is not None:  # encoders wrap what the file raised
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return True
+def _errno(error: BaseException | None) -> int:
+    """Return what the system said, or 0: encoders wrap what the file raised."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return error.errno
         error = error.__cause__ or error.__context__
-    return False
+    return 0
 
 
 def _fill(temporary: Path, content: bytes | Callable[[BinaryIO], None], *, durable: bool, mode: int) -> None:
@@ -173,12 +175,13 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
         try:
             dcmwrite(file, shallow, enforce_file_format=True)
         except Exception as error:
-            if _is_full(error) or isinstance(error, OSError):
+            if _errno(error):
                 raise
-            # the library's text may hold a value, so only its kind is told
+            # the library's text repeats the value, so only its kind and the tag are told
+            tag = re.search(r"\([0-9A-F]{4},[0-9A-F]{4}\)", str(error))
             raise AttributeUnusable(
-                f"Instance {dataset.SOPInstanceUID} can't be encoded ({type(error).__name__}): look for an attribute "
-                "whose value does not fit its value representation (PS3.5 6.2)."
+                f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has a value that "
+                f"does not fit its value representation ({type(error).__name__}; PS3.5 6.2)."
             ) from None
 
     return write_whole(path, encode, durable=durable, exist_ok=exist_ok)
