@@ -136,9 +136,9 @@ def test_a_killed_process_leaves_the_old_file_and_a_temporary_name(tmp_path):
     process.wait(10)
     process.stdout.close()
     assert path.read_bytes() == OLD
-    from workbench.files import TEMPORARY_PATTERN
+    from workbench.files import INCOMPLETE_FILES
 
-    assert len(list(tmp_path.glob(TEMPORARY_PATTERN))) == 1
+    assert len(list(tmp_path.glob(INCOMPLETE_FILES))) == 1
     assert len(list(tmp_path.iterdir())) == 2
 
 

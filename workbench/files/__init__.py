@@ -6,12 +6,12 @@ Does not know: archives, networks, what a dataset means.
 
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 from workbench.files.reading import Limits, Reading, read
-from workbench.files.whole import TEMPORARY_PATTERN, save, write_whole
+from workbench.files.whole import INCOMPLETE_FILES, save, write_whole
 
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
-    "TEMPORARY_PATTERN",
+    "INCOMPLETE_FILES",
     "Limits",
     "Part10",
     "Reading",

@@ -21,10 +21,10 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from workbench.errors import AttributeUnusable, StorageFull
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-__all__ = ["TEMPORARY_PATTERN", "save", "write_whole"]
+__all__ = ["INCOMPLETE_FILES", "save", "write_whole"]
 
 #: What :func:`write_whole` calls a file before it is complete; a start-up sweep may remove what matches.
-TEMPORARY_PATTERN = ".wb-*.part"
+INCOMPLETE_FILES = ".wb-*.part"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -70,7 +70,7 @@ def write_whole(
     Notes
     -----
     Whatever is raised, also by `content`, nothing is left behind and the old file stays. Only a process that
-    is killed leaves a temporary file, whose name matches `TEMPORARY_PATTERN`.
+    is killed leaves a temporary file, whose name matches `INCOMPLETE_FILES`.
     """
     target = Path(path)
     temporary = target.with_name(f".wb-{secrets.token_hex(8)}.part")

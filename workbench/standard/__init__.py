@@ -5,7 +5,9 @@ Does not know: files, networks, and what is done with the tables.
 """
 
 from workbench.standard.confidentiality import ConfidentialityRow, attribute_type, confidentiality, confidentiality_of
-from workbench.standard.queries import Level, Model, QueryKey, query_identifier, query_keys
+from workbench.standard.queries import Level as Level
+from workbench.standard.queries import Model as Model
+from workbench.standard.queries import QueryKey, query_identifier, query_keys
 from workbench.standard.uids import (
     StorageClass,
     StorageClasses,
@@ -18,8 +20,6 @@ from workbench.standard.uids import (
 
 __all__ = [
     "ConfidentialityRow",
-    "Level",
-    "Model",
     "QueryKey",
     "StorageClass",
     "StorageClasses",

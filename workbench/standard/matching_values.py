@@ -149,7 +149,7 @@ def _split(representation: str, text: str) -> list[str]:
 
 def _offset(text: str) -> bool:
     """Whether the end is an offset that exists (PS3.5 6.2: -1200 to +1400) rather than a year."""
-    return "-1200" <= text[-5:] <= "-0000" or text[-5] == "+" if len(text) > 8 else False
+    return len(text) > 8 and (text[-5] == "+" or (text[-5] == "-" and int(text[-4:]) <= 1200))
 
 
 def _ordered(keyword: str, first: str, last: str) -> str:

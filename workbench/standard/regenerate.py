@@ -66,7 +66,7 @@ def _named(name: str) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    unique = {row["uid"]: row for row in reversed(rows)}  # the dictionary's row wins where both have one
+    unique = {row["uid"]: row for row in rows}  # a named row wins: pynetdicom adds rows to the dictionary when it is imported
     ordered = sorted(unique.values(), key=lambda row: [int(part) for part in row["uid"].split(".")])
     return {
         "edition": f"{__dicom_version__} and later rows as marked",
