@@ -36,7 +36,7 @@ def ocular_region(eye: Eye, region: Code) -> Dataset:
 
 
 def acquisition_parameters(*, field_deg: float, dilated: bool) -> Dataset:
-    """Ophthalmic photography acquisition parameters (PS3.3 C.8.17.3), without eye movement."""
+    """Ophthalmic photography acquisition parameters (PS3.3 C.8.17.4), without eye movement."""
     module = Dataset()
     module.RefractiveStateSequence = modules.items()
     module.EmmetropicMagnification = module.IntraOcularPressure = None
@@ -49,7 +49,7 @@ def acquisition_parameters(*, field_deg: float, dilated: bool) -> Dataset:
 
 
 def photography(device: Code, *, date: str, time: str, spacing_mm: float, colour: bool) -> Dataset:
-    """Ophthalmic photography image, photographic parameters and multi-frame (PS3.3 C.8.17.2, C.8.17.4, C.7.6.6)."""
+    """Ophthalmic photography image, photographic parameters and multi-frame (PS3.3 C.8.17.2, C.8.17.3, C.7.6.6)."""
     module = Dataset()
     module.ImageType = ["ORIGINAL", "PRIMARY", "", "COLOR"] if colour else ["ORIGINAL", "PRIMARY"]
     module.ContentDate, module.ContentTime, module.AcquisitionDateTime = date, time, date + time
@@ -116,18 +116,18 @@ def _arcade(
     random: np.random.Generator,
 ) -> None:
     """Draw one temporal arcade, a half ellipse around the macula, with branches outwards and inwards."""
-    t = np.linspace(0.0, 1.0, 500)
+    t = np.linspace(0.0, 1.0, 900) ** 1.8  # dense where it rises steeply from the disc
     along = 300 * scale * t**0.95
     across = 118 * scale * np.sin(np.pi * np.minimum(0.92 * t, 1) ** 0.62)
     wave = 4 * scale * np.sin(9 * t + random.uniform(0, 6)) * t
     column, row = disc[0] + side[0] * along, disc[1] + side[1] * (across + wave)
-    _stroke(blood, column, row, width * (1 - 0.62 * t))
-    for at in range(70, 480, 58):
+    _stroke(blood, column, row, width * (1 - 0.8 * t))
+    for number, at in enumerate(np.searchsorted(t, np.arange(0.14, 0.96, 0.116))):
         heading = math.atan2(row[at + 10] - row[at], column[at + 10] - column[at])
-        outwards = side[0] * side[1] * (-1 if (at // 58) % 2 else 1)
+        outwards = side[0] * side[1] * (-1 if number % 2 == 0 else 1)
         here = (float(column[at]), float(row[at]))
         length = (105 if outwards * side[0] * side[1] > 0 else 62) * scale
-        _branch(blood, here, heading + 0.75 * outwards, width * (1 - 0.62 * t[at]) * 0.55, length, random, 2)
+        _branch(blood, here, heading + 0.75 * outwards, width * (1 - 0.8 * t[at]) * 0.6, length, random, 2)
 
 
 def _branch(

@@ -43,7 +43,7 @@ class Endothelium:
         Which cell each pixel belongs to, from 1; cells that touch the edge have 0.
     """
 
-    image: Dataset
+    image: Dataset = field(repr=False)
     cells: int
     density_per_mm2: float
     variation_percent: float

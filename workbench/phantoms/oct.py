@@ -58,8 +58,8 @@ class Oct:
         Frame and column (from 0) where the retina is thinnest.
     """
 
-    volume: Dataset
-    localizer: Dataset
+    volume: Dataset = field(repr=False)
+    localizer: Dataset = field(repr=False)
     thickness_um: NDArray[np.float64] = field(repr=False)
     surface_px: NDArray[np.float64] = field(repr=False)
     base_px: NDArray[np.float64] = field(repr=False)

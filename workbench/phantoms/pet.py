@@ -5,7 +5,7 @@ Does not know: how SUVs are computed from it, or how it is shown.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +63,8 @@ class PetCt:
         centers are at least 2 mm inside have the stated SUV as their mean within 0.001.
     """
 
-    pet: tuple[Dataset, ...]
-    ct: tuple[Dataset, ...]
+    pet: tuple[Dataset, ...] = field(repr=False)
+    ct: tuple[Dataset, ...] = field(repr=False)
     spheres: tuple[Sphere, ...]
     background: Sphere
 

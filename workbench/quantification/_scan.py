@@ -111,7 +111,7 @@ def start(found: list[Dataset], half_life_s: float) -> datetime:
 
 
 def _scan_from_frame(image: Dataset, acquired: datetime, half_life_s: float) -> datetime:
-    """Frame Reference Time (0054,1300) is from the scan's start to the mean moment of the frame (PS3.3 C.8.9.4.1.5)."""
+    """Frame Reference Time (0054,1300) is from the scan's start to the mean moment of the frame (PS3.3 C.8.9.4)."""
     reference_ms, duration_ms = number(image, "FrameReferenceTime"), number(image, "ActualFrameDuration")
     if not reference_ms or not duration_ms or min(reference_ms, duration_ms) <= 0:
         return acquired

@@ -83,7 +83,7 @@ def injection(datasets: Dataset | Iterable[Dataset], *, dose_bq: float | None = 
     Notes
     -----
     The reference for START is Series Date and Time unless that is later than an acquisition; then it is GE's private
-    scan time (0009,xx0D) or else the earliest acquisition less its Frame Reference Time (PS3.3 C.8.9.1.1.5, C.8.9.4;
+    scan time (0009,xx0D) or else the earliest acquisition less its Frame Reference Time (PS3.3 C.8.9.1, C.8.9.4;
     the rule of the QIBA FDG-PET/CT profile). A Start Time without a date that is later than the scan is of the day before.
     """
     images = scan.images(datasets)

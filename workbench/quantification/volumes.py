@@ -298,7 +298,7 @@ def resample(source: Volume, *, like: Volume, order: Literal[0, 1, 2, 3] = 1, ou
             "Register them first."
         )
     mapping = np.asarray(np.linalg.solve(source.affine_mm, like.affine_mm), dtype=np.float64)
-    coefficients = ndimage.spline_filter(source.values, order) if order > 1 else source.values
+    coefficients = ndimage.spline_filter(source.values, order, mode="mirror") if order > 1 else source.values
     values = np.stack([_resampled(source, coefficients, mapping, like.shape, k, order, outside) for k in range(like.shape[0])])
     return like.but(
         values=values,
@@ -323,7 +323,7 @@ def _resampled(
     index = np.stack([column, row, np.full(row.size, float(plane))])
     at = (mapping[:3, :3] @ index + mapping[:3, 3:])[::-1]
     at = np.where(np.abs(at - np.rint(at)) < 1e-6, np.rint(at), at)  # rounding must not push an edge voxel outside
-    values = ndimage.map_coordinates(coefficients, at, order=order, mode="nearest", prefilter=False)
+    values = ndimage.map_coordinates(coefficients, at, order=order, mode="mirror", prefilter=False)
     beyond = np.any((at < 0) | (at > np.array(source.shape)[:, None] - 1), axis=0)
     return np.asarray(np.where(beyond, outside, values), dtype=np.float64).reshape(shape[1:])
 
