@@ -90,6 +90,8 @@ def test_only_date_and_time_attributes_are_moved():
 
 def test_types_are_known_where_an_action_depends_on_them():
     ct, sr = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.33"
-    assert standard.attribute_type(ct, 0x00080021) == "3"
-    assert standard.attribute_type(sr, 0x00080023) == "1"
-    assert standard.attribute_type("1.2.3", 0x00080023) == ""
+    assert standard.attribute_type(ct, "SeriesDate") == "3"
+    assert standard.attribute_type(sr, "ContentDate") == "1"
+    assert standard.attribute_type(sr, "ReferencedRequestSequence.RequestedProcedureID") == "2"
+    assert standard.attribute_type(sr, "AnatomicRegionSequence.ContentDate") == ""
+    assert standard.attribute_type("1.2.3", "ContentDate") == ""

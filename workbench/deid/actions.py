@@ -24,11 +24,10 @@ _DUMMIES: dict[str, object] = {
     "SL": 0, "SS": 0, "SV": 0, "UL": 0, "US": 0, "UV": 0, "AT": 0, "PN": "REMOVED^REMOVED",
     "OB": b"\0\0", "OW": b"\0\0", "OD": b"\0" * 8, "OF": b"\0" * 4, "OL": b"\0" * 4, "OV": b"\0" * 8, "UN": b"\0\0",
 }  # fmt: skip
-_EMPTY_PAGE = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\n"
-    b"xref\n0 4\n0000000000 65535 f \n0000000009 00000 n \n0000000052 00000 n \n0000000101 00000 n \n"
-    b"trailer<</Size 4/Root 1 0 R>>\nstartxref\n165\n%%EOF\n"
+_PAGE_OBJECTS = (
+    b"<</Type/Catalog/Pages 2 0 R>>",
+    b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+    b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>",
 )
 _DATE = re.compile(r"(\d{4})(?:(\d{2})(?:(\d{2}))?)?(.*)", re.DOTALL)
 _AGE = re.compile(r"(\d{3})([DWMY])")
@@ -46,16 +45,28 @@ def dummy(element: DataElement) -> DataElement:
         return deepcopy(element)
     if element.keyword == "EncapsulatedDocument":
         is_pdf = bytes(element.value[:5]) == b"%PDF-"
-        return with_value(element, _EMPTY_PAGE + b"\0" * (len(_EMPTY_PAGE) % 2) if is_pdf else b"\0\0")
+        return with_value(element, _empty_page() if is_pdf else b"\0\0")
     value = _DUMMIES.get(element.VR, DUMMY_TEXT)
-    if element.keyword == "CodingSchemeDesignator":
-        value = "99REMOVED"
+    value = {"CodingSchemeDesignator": "99REMOVED", "TimezoneOffsetFromUTC": "+0000"}.get(element.keyword, value)
     return with_value(element, value)
+
+
+def _empty_page() -> bytes:
+    """Return a PDF of one empty page, of even length."""
+    made, places = b"%PDF-1.4\n", []
+    for number, content in enumerate(_PAGE_OBJECTS, start=1):
+        places.append(len(made))
+        made += b"%d 0 obj%sendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    made += b"xref\n0 4\n0000000000 65535 f \n%strailer<</Size 4/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (table, len(made))
+    return made + b"\n" * (len(made) % 2)
 
 
 def replaced_uid(element: DataElement, keys: Keys) -> DataElement:
     """Return the element with its UIDs replaced (action U); those of the standard's registry (PS3.6 A) stay."""
-    if element.is_empty or element.VR != "UI":
+    if element.is_empty:
+        return deepcopy(element)
+    if element.VR != "UI":
         return dummy(element)
     return _each(element, lambda uid: uid if not uid or uid in UID_dictionary else keys.uid(uid))
 

@@ -129,11 +129,11 @@ def _acted(element: DataElement, action: str, path: str, work: _Work) -> DataEle
     if element.keyword in {"PatientName", "PatientID"} and action in {"Z", "D"}:
         return actions.with_value(element, _pseudonym(element, work))
     made = deepcopy(element)
-    if action == "D":
+    if action == "D" and element.VR != "UI":
         made = actions.dummy(element)
     elif action == "Z":
         made = actions.with_value(element, empty_value_for_VR(element.VR))
-    elif action == "U":
+    elif action in {"U", "D"}:  # the dummy of a UID is another UID
         made = actions.replaced_uid(element, work.keys)
     elif action == "C":
         made = _moved(element, path, work)

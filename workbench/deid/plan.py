@@ -4,6 +4,7 @@ Knows: Table E.1-1 with the options, and how an action with several codes is res
 Does not know: keys, files, how an action is carried out.
 """
 
+import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import ClassVar, Self
 from pydicom.datadict import dictionary_has_tag, keyword_for_tag
 from pydicom.dataset import Dataset
 
+from workbench.deid._identities import SHORTEST, TEXT, VOCABULARY, Needle, identities, texts
 from workbench.deid._walk import Place, places
 from workbench.deid.options import Options
 from workbench.entities import Rows
@@ -55,6 +57,8 @@ _CODE = frozenset(
 )
 #: conditional attributes that go with the one that they depend on (PS3.3 C.7.1.1)
 _DEPENDENT = {"ResponsiblePersonRole": "Responsible Person"}
+_PERSONAL = frozenset({"name", "part of a name", "patient identifier"})
+_INDEX = re.compile(r"\[\d+\]")
 _TABLE = "PS3.15 Table E.1-1"
 
 
@@ -116,8 +120,9 @@ def plan(dataset: Dataset, options: Options | None = None) -> Plan:
     Plan
         One row an affected attribute, at any depth. An action that Table E.1-1 leaves to the attribute's type is resolved by
         the type that the IOD gives it at the top level: X for type 3, Z for type 2, D for type 1. Where the type is not
-        known (in sequences, in private SOP classes) X/Z becomes Z and everything with D becomes D, which is conformant in
-        every case. A sequence whose action is D keeps its items with their values replaced; of Content Sequence, Graphic
+        known (in some sequences, in private SOP classes) X/Z becomes Z and everything with D becomes D, which is conformant in
+        every case. What the table removes or empties although the IOD requires it (type 1, or 2 for removal) gets a
+        dummy or is emptied. A sequence whose action is D keeps its items with their values replaced; of Content Sequence, Graphic
         Annotation Sequence and Waveform Annotation Sequence codes and numbers stay.
 
     Raises
@@ -128,14 +133,18 @@ def plan(dataset: Dataset, options: Options | None = None) -> Plan:
     Notes
     -----
     Beyond the table, what can't be judged is removed: private attributes, attributes that the data dictionary does not have,
-    values that can't be decoded, overlay groups as a whole, and group lengths.
+    values that can't be decoded, overlay groups as a whole, and group lengths. Free text that the table leaves alone is
+    replaced where it mentions a name or an identifier of a patient that stands elsewhere in the same object.
     """
     options = options or Options()
     sop_class = str(dataset.get("SOPClassUID", ""))
+    people = _people(dataset)
     steps: list[Step] = []
     replaced: set[str] = set()  # paths of sequences whose action is D
     for place, enter in places(dataset):
         action, section, reason = _decided(place, options, sop_class, replaced)
+        if not action and _mentions(place, people):
+            action, section, reason = "D", "PS3.15 E.1", "mentions a name or an identifier that stands elsewhere in this object"
         if action:
             tag = f"({place.tag.group:04X},{place.tag.element:04X})"
             steps.append(Step(place.path, tag, _name(place), action, section, reason))
@@ -144,6 +153,22 @@ def plan(dataset: Dataset, options: Options | None = None) -> Plan:
         if action not in {"X", "Z"}:
             enter.append(True)
     return Plan(steps, options)
+
+
+def _people(dataset: Dataset) -> set[Needle]:
+    """Return the names and patient identifiers of a dataset, at any depth."""
+    found = set()
+    for place, enter in places(dataset):
+        enter.append(True)
+        found |= {Needle(kind, text.strip().lower()) for kind, text in identities(place) if kind in _PERSONAL}
+    return {needle for needle in found if len(needle.text) >= SHORTEST[needle.kind][0]}
+
+
+def _mentions(place: Place, people: set[Needle]) -> bool:
+    element = place.element
+    if element is None or element.VR not in TEXT or element.keyword in VOCABULARY:
+        return False
+    return any(needle.is_in(text.lower()) for text in texts(element.value) for needle in people)
 
 
 def _name(place: Place) -> str:
@@ -161,7 +186,11 @@ def _decided(place: Place, options: Options, sop_class: str, replaced: AbstractS
     if row is None:
         return ("D", _TABLE, in_content) if in_content else ("", "", "")
     chosen = _by_options(row, place, options)
-    return chosen if chosen[0] else (_basic(row, place, sop_class), _TABLE, f"basic profile: {row.basic}")
+    if chosen[0]:
+        return chosen
+    action = _basic(row, place, sop_class)
+    kept = "" if action in row.basic else ", but the IOD requires it"
+    return action, _TABLE, f"basic profile: {row.basic}{kept}"
 
 
 def _beyond_the_table(place: Place) -> tuple[str, str, str]:
@@ -214,10 +243,10 @@ def _by_options(row: ConfidentialityRow, place: Place, options: Options) -> tupl
 
 def _basic(row: ConfidentialityRow, place: Place, sop_class: str) -> str:
     codes = row.basic.replace("*", "").split("/")
-    if len(codes) == 1:
-        return codes[0]
     if "U" in codes:
         return "U"  # references to images stay, with their new UIDs
-    kind = attribute_type(sop_class, place.tag) if not place.within else ""
+    kind = attribute_type(sop_class, _INDEX.sub("", place.path))
+    if len(codes) == 1:
+        return {"X1": "D", "Z1": "D", "X2": "Z"}.get(codes[0] + kind, codes[0])
     wanted = {"1": "DZ", "1C": "DZ", "2": "ZD", "2C": "ZD", "3": "XZD"}.get(kind, "Z" if row.basic == "X/Z" else "D")
     return next(code for code in wanted if code in codes)

@@ -9,47 +9,25 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from pydicom import dcmwrite
 from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from workbench.deid._walk import Place, places
+from workbench.deid._identities import CERTAIN, SHORTEST, VOCABULARY, Needle, texts
+from workbench.deid._identities import identities as identities_of
+from workbench.deid._walk import places
 from workbench.deid.actions import DUMMY_TEXT
 from workbench.deid.apply import Released
 from workbench.deid.options import Options
 from workbench.deid.plan import plan
 from workbench.entities import Finding, Findings, Severity
-from workbench.standard import confidentiality_of
 
 __all__ = ["verify"]
 
-_TEXT = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-_IDENTIFYING = re.compile(r"(ID|IDs|Number|Numbers|Identifier|Address|InstitutionName|StationName|DepartmentName)$")
 _OWN = frozenset({"DeidentificationMethod", "DeidentificationMethodCodeSequence"})
-_SHORTEST = {"name": 3, "identifier": 4, "UID": 9, "private text": 6, "date": 8, "given text": 1}
-_SHORTEST_IN_BYTES = {"name": 5, "identifier": 6, "given text": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class _Needle:
-    """Something that must not be found; `text` is in lower case."""
-
-    kind: str
-    text: str
-
-    def is_in(self, text: str) -> bool:
-        if self.kind == "given text":
-            return self.text in text
-        return self.text in text and bool(re.search(rf"(?<![^\W_]){re.escape(self.text)}(?![^\W_])", text))
-
-    def __repr__(self) -> str:  # an identity does not belong in a traceback
-        return f"<{self.kind}>"
 
 
 def verify(original: Dataset, released: Dataset | Released, *, identities: Iterable[str] = ()) -> Findings:
@@ -75,80 +53,68 @@ def verify(original: Dataset, released: Dataset | Released, *, identities: Itera
 
     Notes
     -----
-    Parts of names need 3 characters, other identifiers 4, to be looked for. Nothing can be found here that is drawn into
-    pixels.
+    Parts of names need 3 characters, other identifiers 4, to be looked for. A part of a name or an identifier that is found
+    among words of the standard or of a maker, as in Code Meaning or Manufacturer, is a warning. Nothing can be found here
+    that is drawn into pixels.
     """
     dataset = released.dataset if isinstance(released, Released) else released
     needles = sorted(_needles(original, Options.of(dataset), identities), key=lambda n: (n.kind, n.text))
-    findings = [_finding(path, needle.kind) for path, needle in _in_values(dataset, needles)]
+    found = list(_in_values(dataset, needles))
+    findings = [_finding(path, needle.kind, is_certain=is_certain) for path, needle, is_certain in found]
     if str(dataset.get("PatientIdentityRemoved", "")) != "YES":
-        findings.append(
-            Finding(Severity.ERROR, "PatientIdentityRemoved", "PS3.3 C.7.1.1", "The dataset does not say that it is de-identified.")
-        )
-    if not findings:
-        findings = _in_bytes(dataset, needles, original)
+        message = "The dataset does not say that it is de-identified."
+        findings.append(Finding(Severity.ERROR, "PatientIdentityRemoved", "PS3.3 C.7.1.1", message))
+    known = {needle for _, needle, _ in found}
+    findings += _in_bytes(dataset, [needle for needle in needles if needle not in known], original)
     return Findings(dict.fromkeys(findings))
 
 
-def _finding(path: str, kind: str) -> Finding:
-    remedy = "Do not release it; change the plan so that this attribute is removed."
-    return Finding(Severity.ERROR, path, "PS3.15 E.1", f"{kind[0].upper()}{kind[1:]} of the original, still here.", remedy)
+def _finding(path: str, kind: str, *, is_certain: bool = True) -> Finding:
+    message = f"{kind[0].upper()}{kind[1:]} of the original, still here."
+    if is_certain:
+        remedy = "Do not release it; change the plan so that this attribute is removed."
+        return Finding(Severity.ERROR, path, "PS3.15 E.1", message, remedy)
+    return Finding(Severity.WARNING, path, "PS3.15 E.1", f"{message} It may be a word in common.", "Look at it.")
 
 
-def _needles(original: Dataset, options: Options, identities: Iterable[str]) -> set[_Needle]:
+def _needles(original: Dataset, options: Options, identities: Iterable[str]) -> set[Needle]:
     kept = {step.path for step in plan(original, options) if step.action == "K"}
-    found = {_Needle("given text", text.lower()) for text in identities}
+    found = {Needle("given text", text.lower()) for text in identities}
+    retained: set[str] = set()
     for place, enter in places(original):
         enter.append(True)
         if place.element is not None and place.path not in kept:
-            found |= {_Needle(kind, text.strip().lower()) for kind, text in _identities(place)}
+            found |= {Needle(kind, text.strip().lower()) for kind, text in identities_of(place)}
+        elif place.element is not None:
+            retained |= {text.lower() for text in texts(place.element.value)}
     passed = {DUMMY_TEXT.lower(), "pseudonym", "anonymous", "19000101", *(uid.lower() for uid in UID_dictionary)}
-    return {n for n in found if len(n.text) >= _SHORTEST[n.kind] and n.text not in passed}
+    wanted = {n for n in found if len(n.text) >= SHORTEST[n.kind][0] and n.text not in passed}
+    return {n for n in wanted if not _is_retained(n, retained, options)}
 
 
-def _identities(place: Place) -> Iterator[tuple[str, str]]:
-    """Yield what identifies somebody in one element, with its kind."""
-    element = place.element
-    if element is None:
-        return
-    texts = list(_texts(element.value))
-    row = confidentiality_of(place.tag)
-    if element.VR == "PN":
-        for text in texts:
-            yield "name", text
-            yield from (("name", part) for part in re.split(r"[\^= ]+", text))
-    elif place.tag.is_private:
-        yield from (("private text", text) for text in texts if element.VR in _TEXT)
-    elif row is None:
-        return
-    elif element.VR == "UI":
-        yield from (("UID", text) for text in texts if "U" in row.basic)
-    elif element.VR == "DA":
-        yield from (("date", text) for text in texts)
-    elif element.VR in _TEXT and _IDENTIFYING.search(element.keyword):
-        yield from (("identifier", text) for text in texts)
+def _is_retained(needle: Needle, retained: set[str], options: Options) -> bool:
+    """Whether an option keeps the same text elsewhere; it never keeps who the patient is."""
+    if needle.kind == "UID":
+        return options.retain_uids
+    return needle.kind not in CERTAIN and any(needle.is_in(text) for text in retained)
 
 
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, (MultiValue, list, tuple)) and not isinstance(value, Sequence):
-        for single in value:
-            yield from _texts(single)
-    elif value is not None and not isinstance(value, (bytes, bytearray, Sequence)):
-        yield str(value)
-
-
-def _in_values(dataset: Dataset, needles: list[_Needle]) -> Iterator[tuple[str, _Needle]]:
+def _in_values(dataset: Dataset, needles: list[Needle]) -> Iterator[tuple[str, Needle, bool]]:
+    """Yield place, needle, and whether it is certain that it is one."""
     for part in (getattr(dataset, "file_meta", None), dataset):
         for place, enter in places(part) if part is not None else ():
             enter.append(True)
             if place.element is None or place.path.partition("[")[0] in _OWN:
                 continue
-            for text in _texts(place.element.value):
+            is_vocabulary = place.element.VR in {"CS", "DS", "IS"} or place.element.keyword in VOCABULARY
+            for text in texts(place.element.value):
                 lower = text.lower()
-                yield from ((place.path, needle) for needle in needles if needle.is_in(lower))
+                for needle in needles:
+                    if needle.is_in(lower):
+                        yield place.path, needle, needle.kind in CERTAIN or not is_vocabulary
 
 
-def _in_bytes(dataset: Dataset, needles: list[_Needle], original: Dataset) -> list[Finding]:
+def _in_bytes(dataset: Dataset, needles: list[Needle], original: Dataset) -> list[Finding]:
     """Return what is only found in the encoded dataset: in bulk data, in the preamble, in other character sets."""
     try:
         content = _encoded(dataset).lower()
@@ -158,12 +124,21 @@ def _in_bytes(dataset: Dataset, needles: list[_Needle], original: Dataset) -> li
     return [
         _finding("encoded bytes", needle.kind)
         for needle in needles
-        if len(needle.text) >= _SHORTEST_IN_BYTES.get(needle.kind, 8) and any(b in content for b in _spelled(needle.text, codecs))
+        if len(needle.text) >= SHORTEST[needle.kind][1]
+        and any(_holds(content, spelled, needle.kind in CERTAIN) for spelled in _spelled(needle.text, codecs))
     ]
 
 
+def _holds(content: bytes, spelled: bytes, anywhere: bool) -> bool:  # noqa: FBT001 - of this module
+    """Whether bytes are there: anywhere, or not as a part of a longer word."""
+    if spelled not in content:
+        return False
+    return anywhere or bool(re.search(rb"(?<![0-9a-z])" + re.escape(spelled) + rb"(?![0-9a-z])", content))
+
+
 def _encoded(dataset: Dataset) -> bytes:
-    out = copy.copy(dataset)
+    out = Dataset()
+    out.update({element.tag: element for element in dataset if element.keyword not in _OWN})
     out.file_meta = copy.deepcopy(dataset.file_meta)
     if out.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         out.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian  # the same bytes, not deflated

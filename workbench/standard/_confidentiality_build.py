@@ -61,13 +61,13 @@ def build(extract: list[dict[str, str]]) -> dict[str, Any]:
             rows[key] = [key, names.get(tag[:2], options.get("name", "")), action, *(options.get(o, "") for o in OPTIONS.values())]
     private = old[_PRIVATE]
     rows.setdefault(_PRIVATE, [_PRIVATE, private["name"], "X", *(private.get(o, "") for o in OPTIONS.values())])
-    compound = {keyword_for_tag(int(key[:8], 16)) for key, row in rows.items() if "/" in row[2] and len(key) == 8}
+    actions = {keyword: row[2] for key, row in rows.items() if len(key) == 8 and (keyword := keyword_for_tag(int(key, 16)))}
     return {
         "edition": "2026c (basic profile), 2024e (columns of the options), 2026b (types)",
         "source": "PS3.15 Table E.1-1, PS3.3 Annex A",
         "columns": ["tag", "name", "basic", *OPTIONS],
         "rows": [rows[key] for key in sorted(rows)],
-        "types": _types(compound - {""}),
+        "types": _types(actions),
     }
 
 
@@ -87,8 +87,12 @@ def _old_key(identifier: str) -> str:
     return tag if mask == "FFFFFFFF" else f"{tag}/{mask}"
 
 
-def _types(keywords: set[str]) -> dict[str, dict[str, str]]:
-    """Return for each SOP class the strictest type, if not 3, of each attribute at the top level whose action depends on it."""
+def _types(actions: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return for each SOP class the strictest type of the attributes that can't simply be removed, by path.
+
+    Those are attributes whose action depends on their type, and those that are removed or emptied although a module has
+    them as type 1 or 2; what stands in a sequence that is removed or emptied itself is left out.
+    """
     spec = find_spec("highdicom")  # found, not imported: only its tables are read
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("highdicom is not installed.")
@@ -102,11 +106,18 @@ def _types(keywords: set[str]) -> dict[str, dict[str, str]]:
         types: dict[str, str] = {}
         for module in modules.get(iod, []):
             for attribute in attributes.get(module["key"], []):
-                keyword, kind = attribute["keyword"], attribute["type"]
-                if not attribute["path"] and keyword in keywords and kind < types.get(keyword, "9"):
-                    types[keyword] = kind
-        found[uid] = {keyword: kind for keyword, kind in sorted(types.items()) if kind != "3"}
+                kind, path = attribute["type"], ".".join([*attribute["path"], attribute["keyword"]])
+                gone = any(actions.get(around, "") in {"X", "Z"} for around in attribute["path"])
+                if not gone and _matters(actions.get(attribute["keyword"], ""), kind) and kind < types.get(path, "9"):
+                    types[path] = kind
+        found[uid] = dict(sorted(types.items()))
     return found
+
+
+def _matters(action: str, kind: str) -> bool:
+    if "/" in action:
+        return kind != "3"
+    return kind in {"X": {"1", "2"}, "Z": {"1"}}.get(action, set())
 
 
 def shaped(table: dict[str, Any]) -> str:

@@ -11,8 +11,6 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-from pydicom.datadict import keyword_for_tag
-
 __all__ = ["ConfidentialityRow", "attribute_type", "confidentiality", "confidentiality_of"]
 
 
@@ -99,18 +97,32 @@ def confidentiality_of(tag: int) -> ConfidentialityRow | None:
     return next((row for row in _masked() if tag & row.mask == row.tag), None)
 
 
-def attribute_type(sop_class_uid: str, tag: int) -> str:
-    """Return the type (``1``, ``1C``, ``2``, ``2C``, ``3``) of an attribute at the top level of an IOD, or an empty text.
+def attribute_type(sop_class_uid: str, path: str) -> str:
+    """Return the type (``1``, ``1C``, ``2``, ``2C``, ``3``) of an attribute in an IOD (PS3.3 A), or an empty text.
 
-    Only attributes whose action in Table E.1-1 depends on their type are known here; of several modules the strictest counts.
+    Only what matters to de-identification is known: attributes whose action in Table E.1-1 depends on their type, and those
+    that it removes or empties although a module has them as type 1 or 2. Of several modules the strictest counts.
+
+    Parameters
+    ----------
+    sop_class_uid : str
+        Of the instance.
+    path : str
+        Keywords with dots: ``SeriesDate``, ``ReferencedRequestSequence.RequestedProcedureID``.
+
+    Returns
+    -------
+    str
+        ``3`` also for attributes at the top level that the IOD does not name; empty for private SOP classes, and in
+        sequences for attributes that the IOD does not name there.
 
     Examples
     --------
-    >>> attribute_type("1.2.840.10008.5.1.4.1.1.2", 0x00080021), attribute_type("1.2.840.10008.5.1.4.1.1.2", 0x00080023)
+    >>> attribute_type("1.2.840.10008.5.1.4.1.1.2", "SeriesDate"), attribute_type("1.2.840.10008.5.1.4.1.1.2", "ContentDate")
     ('3', '2C')
     """
     types: dict[str, dict[str, str]] = _table()["types"]  # type: ignore[assignment]
     known = types.get(sop_class_uid)
     if known is None:
         return ""
-    return known.get(keyword_for_tag(tag), "3")
+    return known.get(path, "" if "." in path else "3")
