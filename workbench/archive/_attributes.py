@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
-__all__ = ["BY_KEYWORD", "BY_TAG", "COMPUTED", "INDEXED", "LEVELS", "TEXT_VRS", "Attribute", "columns"]
+__all__ = ["BY_KEYWORD", "BY_TAG", "COMPUTED", "INDEXED", "LEVELS", "Attribute", "columns"]
 
 LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
-#: Value representations whose characters are those of Specific Character Set (PS3.5 6.1.2.3).
-TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 _KEYWORDS = {
     "PATIENT": """PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex OtherPatientIDs

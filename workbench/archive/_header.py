@@ -4,15 +4,16 @@ Knows: the encodings of PS3.5 (7.1, 7.5, A.4) well enough to walk over every ele
 Does not know: what most elements mean, or where the bytes came from.
 """
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from workbench.archive._attributes import BY_TAG, TEXT_VRS
+from workbench.archive._attributes import BY_TAG
+from workbench.archive._text import CHARACTER_SET, decoded, encodings_of
 from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
 
 __all__ = ["INFLATED_LIMIT_BYTES", "Header", "NotWalkable", "read_header"]
@@ -25,11 +26,9 @@ _PIECE_BYTES = 1 << 20
 _DEPTH_LIMIT = 64
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END, _PIXEL_DATA = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0x7FE00010
-_CHARACTER_SET = 0x00080005
 _SHORT = frozenset((b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
                     b"ST", b"TM", b"UI", b"UL", b"US"))  # fmt: skip
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-_DELIMITERS = {0x0A, 0x0C, 0x0D, 0x09}  # they reset code extensions (PS3.5 6.1.2.5.3)
 _VALUE_LIMIT_BYTES = 65_536  # a longer text is not a key
 
 Buffer = bytes | bytearray | memoryview
@@ -66,7 +65,8 @@ def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
     Raises
     ------
     DatasetIncomplete
-        If an element says that it is longer than what is left, or a delimiter is missing.
+        If an element says that it is longer than what is left, or a delimiter is missing. A dataset that is cut
+        exactly between two elements of its top level is complete by its structure.
     LimitExceeded
         If sequences of undefined length are nested more than 64 deep, or a deflated dataset inflates beyond 1 GiB.
     NotWalkable
@@ -140,7 +140,7 @@ class _Walk:
                 continue
             if length > self.end - position:
                 raise DatasetIncomplete(_TOO_SHORT)
-            if (tag in BY_TAG or tag == _CHARACTER_SET) and length <= _VALUE_LIMIT_BYTES and tag not in found:
+            if (tag in BY_TAG or tag == CHARACTER_SET) and length <= _VALUE_LIMIT_BYTES and tag not in found:
                 found[tag] = bytes(buffer[position : position + length])
             position += length
 
@@ -200,33 +200,12 @@ class _Walk:
                 raise DatasetIncomplete(_TOO_SHORT)
 
 
-def _texts(found: Mapping[int, bytes], order: str) -> dict[str, str]:
+def _texts(found: dict[int, bytes], order: str) -> dict[str, str]:
     """Return what was found as text by keyword."""
-    declared = found.get(_CHARACTER_SET, b"").decode("ascii", "replace").strip(" \0")
-    encodings: list[str] | None = None
+    encodings = encodings_of(found.pop(CHARACTER_SET, b""))
     values = {}
     for tag, raw in found.items():
-        if tag == _CHARACTER_SET:
-            continue
         attribute = BY_TAG[tag]
-        if attribute.vr == "US":
-            text = "\\".join(str(n) for n in struct.unpack(f"{order}{len(raw) // 2}H", raw[: len(raw) // 2 * 2]))
-        elif raw.isascii() and b"\x1b" not in raw and declared != "ISO_IR 13":
-            text = raw.decode("ascii")
-        elif attribute.vr in TEXT_VRS:
-            encodings = encodings or convert_encodings(declared.split("\\"))
-            text = decode_bytes(raw, encodings, _DELIMITERS)
-        else:
-            text = raw.decode("latin-1")
-        values[attribute.keyword] = tidy(text, attribute.vr)
+        with contextlib.suppress(ValueError):  # a number that is none is no key; the bytes are kept all the same
+            values[attribute.keyword] = decoded(raw, attribute.vr, encodings, order)
     return values
-
-
-def tidy(text: str, vr: str) -> str:
-    """Return `text` without padding, and a date in the form of PS3.5 6.2 where it is written with dots."""
-    text = text.replace("\0", "").strip()
-    if "\\" in text and vr not in {"LT", "ST", "UT"}:
-        text = "\\".join(part.strip() for part in text.split("\\"))
-    if vr == "DA" and len(text) == 10 and text[4::3] == "..":
-        return text.replace(".", "")
-    return text

@@ -4,16 +4,18 @@ Knows: the levels of the query models (PS3.4 C.6), which table answers what, how
 Does not know: the network; whether the requester may see it.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom import DataElement, Dataset
+from pydicom import DataElement, Dataset, config
 
 from workbench.archive._attributes import BY_KEYWORD, COMPUTED, LEVELS
 from workbench.archive._index import Index
-from workbench.archive.matching import Criterion, bounds, criteria, element_text, folded
+from workbench.archive._text import dataset_text
+from workbench.archive.matching import Criterion, bounds, criteria, folded, sequence_items
 from workbench.entities import InstanceRef
 from workbench.errors import QueryKeyInvalid
 
@@ -72,10 +74,7 @@ def level_of(identifier: Dataset, model: str) -> str:
     """
     if model not in _ROOTS:
         raise QueryKeyInvalid("The query model is 'PATIENT' or 'STUDY' (PS3.4 C.6).")
-    try:
-        level = str(identifier.get("QueryRetrieveLevel") or "").strip()
-    except Exception:  # noqa: BLE001 - a value that can't be read is none
-        level = ""
+    level = dataset_text(identifier, 0x00080052, "CS") or ""
     if level not in _ROOTS[model]:
         raise QueryKeyInvalid(
             f"Query/Retrieve Level (0008,0052) must be one of {', '.join(_ROOTS[model])} in {model.title()} Root (PS3.4 C.6)."
@@ -118,6 +117,10 @@ class Query:
             else:
                 raise QueryKeyInvalid(f"{key.keyword} is a key of level {place}, not of a query at level {level} (PS3.4 C.6).")
         return cls(level, tuple(indexed), tuple(from_file), tuple(below))
+
+    def names(self, level: str) -> bool:
+        """Whether the unique key of a level has a value (PS3.4 C.6)."""
+        return any(key.keyword == UNIQUE_KEYS[level] and key.values for key, _ in self.indexed)
 
     def sql(self, *also: str) -> tuple[str, list[object]]:
         """Return the SELECT that gives at least all matches, and its parameters: the indexed keys, the witness, `also`."""
@@ -212,13 +215,15 @@ def _answer(query: Query, keys: Sequence[Criterion], values: Sequence[Any], sour
 
 def _taken(key: Criterion, source: Dataset | None) -> DataElement:
     """Return an element of a stored instance, decoded; of a sequence the keys that were asked for, or all where none was."""
-    element = source.get(key.tag) if source is not None else None
-    if element is None:
+    if source is None:
         return _element(key, "")
-    if element.VR != "SQ":
-        return _element(key, element_text(element))
+    if key.vr != "SQ":
+        text = None
+        with contextlib.suppress(ValueError):
+            text = dataset_text(source, key.tag, key.vr)
+        return _element(key, text or "")
     items = []
-    for item in element.value or ():
+    for item in sequence_items(source, key.tag):
         part = Dataset()
         for inner in key.items:
             part.add(_taken(inner, item))
@@ -235,12 +240,12 @@ def _element(key: Criterion, text: str) -> DataElement:
         return DataElement(key.tag, "SQ", [])
     if not text:
         return DataElement(key.tag, key.vr, None)
-    if key.vr in {"US", "UL", "SS", "SL"}:
-        numbers = [int(part) for part in text.split("\\")]
+    if key.vr in {"US", "UL", "SS", "SL", "UV", "SV", "FL", "FD"}:
+        numbers = [float(part) if key.vr in {"FL", "FD"} else int(part) for part in text.split("\\")]
         return DataElement(key.tag, key.vr, numbers if len(numbers) > 1 else numbers[0])
     try:
-        return DataElement(key.tag, key.vr, text)
-    except ValueError:  # a stored number or date that is none: told as absent, its file has it still
+        return DataElement(key.tag, key.vr, text, validation_mode=config.IGNORE)
+    except (ValueError, ArithmeticError):  # a stored number that is none: told as empty, its file has it still
         return DataElement(key.tag, key.vr, None)
 
 

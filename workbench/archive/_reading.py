@@ -4,25 +4,29 @@ Knows: memory maps, and which reader to fall back on.
 Does not know: what is done with the header.
 """
 
-import logging
+import contextlib
 import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from workbench.archive._attributes import BY_KEYWORD
-from workbench.archive._header import Header, NotWalkable, read_header, tidy
-from workbench.archive.matching import element_text
+from workbench.archive._header import Header, NotWalkable, read_header
+from workbench.archive._text import dataset_text
 from workbench.errors import DatasetIncomplete
 from workbench.files import read
 
-__all__ = ["buffer_header", "file_header"]
-
-_logger = logging.getLogger(__name__)
+__all__ = ["buffer_header", "file_header", "source_header"]
 
 
-def buffer_header(whole: bytearray, offset: int, transfer_syntax_uid: str) -> Header:
+def source_header(source: bytes | Path, offset: int, transfer_syntax_uid: str) -> Header:
+    """Return the header of a file given by its bytes or its path; see :func:`file_header`."""
+    if isinstance(source, Path):
+        return file_header(source, offset, transfer_syntax_uid)
+    return buffer_header(source, offset, transfer_syntax_uid)
+
+
+def buffer_header(whole: bytes | bytearray, offset: int, transfer_syntax_uid: str) -> Header:
     """Return the header of a file in memory; see :func:`file_header`."""
     with memoryview(whole) as view, view[offset:] as dataset:
         return _read(dataset, transfer_syntax_uid, lambda: bytes(view))
@@ -59,10 +63,8 @@ def _patient_header(source: bytes | Path) -> Header:
         )
     values = {}
     for keyword, attribute in BY_KEYWORD.items():
-        try:
-            element: Any = reading.dataset.get(attribute.tag)
-            if element is not None and element.VR != "SQ":
-                values[keyword] = tidy(element_text(element), attribute.vr)
-        except Exception:  # noqa: BLE001 - a value that can't be converted is not indexed; the bytes are kept all the same
-            _logger.warning("an attribute could not be read for the index: %s", keyword)
+        with contextlib.suppress(ValueError):  # a number that is none is no key; the bytes are kept all the same
+            text = dataset_text(reading.dataset, attribute.tag, attribute.vr)
+            if text is not None:
+                values[keyword] = text
     return Header(values)

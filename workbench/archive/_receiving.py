@@ -36,8 +36,8 @@ class Receiving:
         self, shelf: Shelf, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
     ) -> None:
         self._shelf = shelf
-        self._class = uid_checked(sop_class_uid, name="Affected SOP Class UID (0000,0002)")
-        self._uid = uid_checked(sop_instance_uid, name="Affected SOP Instance UID (0000,1000)")
+        self._class = uid_checked(sop_class_uid, name="SOP Class UID (0008,0016)")
+        self._uid = uid_checked(sop_instance_uid, name="SOP Instance UID (0008,0018)")
         self._syntax = uid_checked(transfer_syntax_uid, name="Transfer Syntax UID (0002,0010)")
         self._source = source_ae_title
         self._buffer = bytearray(meta_bytes(self._class, self._uid, self._syntax, source_ae_title=source_ae_title))

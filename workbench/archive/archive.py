@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, ClassVar, Self, get_args
 from pydicom import Dataset, dcmread
 
 from workbench.archive._encoding import encoded
+from workbench.archive._header import INFLATED_LIMIT_BYTES
 from workbench.archive._query import UNIQUE_KEYS, Query, find, find_references, level_of, table_query
+from workbench.archive._reading import source_header
 from workbench.archive._receiving import Receiving
 from workbench.archive._shelf import Shelf
 from workbench.archive._store import Durability
 from workbench.entities import Finding, Findings, InstanceRef, Reference, Rows, Severity, html_table, uid_checked
 from workbench.errors import AttributeUnusable, InstanceNotFound, QueryKeyInvalid
-from workbench.files import Part10, read
+from workbench.files import Limits, Part10, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,7 @@ __all__ = ["Archive", "Conflict", "Conflicts", "Counts"]
 
 _logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 20
+_LIMITS = Limits(inflated_bytes=INFLATED_LIMIT_BYTES)
 _REF = "SELECT StudyInstanceUID, SeriesInstanceUID, SOPClassUID, SOPInstanceUID FROM instances"
 _COUNTS = """SELECT (SELECT COUNT(DISTINCT IFNULL(PatientID, '')) FROM studies WHERE StudyInstanceUID <> ''),
     (SELECT COUNT(*) FROM studies WHERE StudyInstanceUID <> ''), (SELECT COUNT(*) FROM series WHERE StudyInstanceUID <> ''),
@@ -122,7 +125,8 @@ class Archive:
         Parameters
         ----------
         source : Dataset, bytes, Path or str
-            A dataset, which is encoded; or a file of PS3.10 as bytes or by its path, whose dataset is stored as it is.
+            A dataset, which is encoded; or a file of PS3.10 as bytes or by its path, whose dataset is stored as it is
+            under its own UIDs, whatever the file meta information says.
         transfer_syntax_uid : str, optional
             How to encode a dataset, where its `file_meta` does not say it; how bytes are encoded that have no
             file meta information.
@@ -149,10 +153,13 @@ class Archive:
             source = encoded(source, transfer_syntax_uid)
         whole = Path(source) if isinstance(source, str) else source
         part = Part10.locate(whole)
+        syntax = part.transfer_syntax_uid or transfer_syntax_uid or read(whole, stop_before_pixels=True).transfer_syntax_uid
+        values = source_header(whole, part.dataset_offset, syntax).values  # noqa: PD011 - no array
+        for keyword in ("SOPClassUID", "SOPInstanceUID"):
+            if not values.get(keyword):
+                raise AttributeUnusable(f"The archive needs {keyword}, which the dataset does not have (PS3.3 C.12.1).")
         with self.receiving(
-            sop_class_uid=part.sop_class_uid,
-            sop_instance_uid=part.sop_instance_uid,
-            transfer_syntax_uid=part.transfer_syntax_uid or transfer_syntax_uid or "",
+            sop_class_uid=values["SOPClassUID"], sop_instance_uid=values["SOPInstanceUID"], transfer_syntax_uid=syntax
         ) as receiving:
             if isinstance(whole, Path):
                 with whole.open("rb", buffering=0) as file:
@@ -249,9 +256,9 @@ class Archive:
         if not isinstance(wanted, Dataset):
             wanted, model = _identifier(wanted), "PATIENT"
         level = level_of(wanted, model)
-        if not str(wanted.get(UNIQUE_KEYS[level]) or "").strip("* "):
-            raise QueryKeyInvalid(f"A retrieve at level {level} needs {UNIQUE_KEYS[level]} (PS3.4 C.4.2.1.4).")
         query = Query.of(wanted, model=model, level="IMAGE")
+        if not query.names(level):
+            raise QueryKeyInvalid(f"A retrieve at level {level} needs {UNIQUE_KEYS[level]} (PS3.4 C.4.2.1.4).")
         self._shelf.index.flush()
         return list(find_references(self._shelf.index, query, self._witness))
 
@@ -279,7 +286,7 @@ class Archive:
         InstanceNotFound
             If the archive does not have it.
         """
-        return read(self.path(ref)).dataset
+        return read(self.path(ref), limits=_LIMITS).dataset
 
     def __len__(self) -> int:
         return self.counts().instances

@@ -7,31 +7,34 @@ What is matched is text: a value as it stands in an index, decoded, without padd
 by a backslash. So a query in one character set finds what was stored in another.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping, MutableSequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VM, keyword_for_tag
+from pydicom.sequence import Sequence as DataSequence
 
+from workbench.archive._text import ONE_TEXT, dataset_text, dictionary_vr
 from workbench.errors import AttributeUnusable, QueryKeyInvalid
 
-__all__ = ["Criterion", "criteria", "element_text", "folded", "matches"]
+__all__ = ["Criterion", "criteria", "folded", "matches", "sequence_items"]
 
 #: Value representations in which ``*`` and ``?`` are wildcards (PS3.4 C.2.2.2.4).
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _RANGE_VRS = frozenset({"DA", "DT", "TM"})
 _NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _NOT_KEYS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT"})
-_ONE_TEXT = frozenset({"LT", "ST", "UT", "UR"})  # a backslash is a character there (PS3.5 6.2)
 #: No key but a list of UIDs is longer than this.
 KEY_LIMIT = 1024
 UID_LIMIT = 100_000
 _EMPTY = '""'  # C.2.2.2.7
 _DEPTH_LIMIT = 16
+#: They say how to read the others, or who answers (PS3.4 C.4.1.1.3).
+_CONTROL = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080054})
 
 _DATE = re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}")
 _TIME = re.compile(r"(?P<digits>\d{2}|\d{4}|\d{6})(?:\.(?P<fraction>\d{1,6}))?")
@@ -92,14 +95,13 @@ class Criterion:
 
     def accepts_in(self, dataset: Dataset) -> bool:
         """Whether the attribute of a dataset matches; a sequence matches if one of its items does (C.2.2.2.6)."""
-        element: Any = dataset.get(self.tag)
         if self.vr != "SQ":
-            return self.accepts(None if element is None else element_text(element))
+            with contextlib.suppress(ValueError):
+                return self.accepts(dataset_text(dataset, self.tag, self.vr))
+            return self.universal
         if self.universal:
             return True
-        if element is None or element.VR != "SQ":
-            return False
-        return any(all(key.accepts_in(item) for key in self.items) for item in element.value or ())
+        return any(all(key.accepts_in(item) for key in self.items) for item in sequence_items(dataset, self.tag))
 
 
 def criteria(identifier: Dataset, *, depth: int = 0) -> tuple[Criterion, ...]:
@@ -119,19 +121,13 @@ def criteria(identifier: Dataset, *, depth: int = 0) -> tuple[Criterion, ...]:
     if depth > _DEPTH_LIMIT:
         raise QueryKeyInvalid(f"Sequences in a query are nested more than {_DEPTH_LIMIT} deep.")
     keys = []
-    for tag in identifier.keys():  # noqa: SIM118 - values are converted one by one, and only those that are keys
-        if tag.is_private or tag.group <= 6 or tag.element == 0 or tag in {0x00080005, 0x00080052, 0x00080053, 0x00080054}:
-            continue
-        keyword = keyword_for_tag(tag)
-        if not keyword:
-            continue
-        element = _element(identifier, tag, keyword)
-        if element.VR in _NOT_KEYS:
-            continue
-        if element.VR == "SQ":
-            keys.append(_sequence_key(element, keyword, depth))
-        else:
-            keys.append(_key(keyword, int(tag), element.VR, element_text(element)))
+    for tag in identifier.keys():  # noqa: SIM118 - no element is converted by looking at it
+        keyword = "" if tag.is_private or tag.element == 0 or tag in _CONTROL or tag.group <= 6 else keyword_for_tag(tag)
+        vr = dictionary_vr(tag) if keyword else "UN"
+        if vr == "SQ":
+            keys.append(_sequence_key(identifier, tag, keyword, depth))
+        elif vr not in _NOT_KEYS:
+            keys.append(_key(keyword, int(tag), vr, _text(identifier, tag, vr, keyword)))
     return tuple(keys)
 
 
@@ -154,25 +150,21 @@ def matches(dataset: Dataset, identifier: Dataset) -> bool:
     return all(key.accepts_in(dataset) for key in criteria(identifier))
 
 
-def element_text(element: Any) -> str:
-    """Return the value of a data element as text, as the index holds it."""
-    value = element.value
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple | MutableSequence):
-        return "\\".join(_one_text(v) for v in value)
-    return _one_text(value)
-
-
-def _one_text(value: object) -> str:
-    original = getattr(value, "original_string", None)
-    return str(original if isinstance(original, str) and original else value).replace("\0", "").strip()
-
-
-def _element(identifier: Dataset, tag: Any, keyword: str) -> Any:
+def sequence_items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
+    """Return the items of a sequence; none where it is absent or no sequence."""
+    if tag not in dataset:
+        return ()
     try:
-        return identifier[tag]
-    except Exception:  # noqa: BLE001 - whatever the conversion stumbles over, the value is no key
+        value = dataset[tag].value
+    except Exception:  # noqa: BLE001 - what can't be parsed has no items
+        return ()
+    return value if isinstance(value, DataSequence) else ()
+
+
+def _text(identifier: Dataset, tag: int, vr: str, keyword: str) -> str:
+    try:
+        return dataset_text(identifier, tag, vr) or ""
+    except ValueError:
         raise AttributeUnusable(
             f"The value of {keyword} {_shown(tag)} does not fit its value representation (PS3.5 6.2)."
         ) from None
@@ -182,13 +174,11 @@ def _shown(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _sequence_key(element: Any, keyword: str, depth: int) -> Criterion:
-    items = element.value or ()
+def _sequence_key(identifier: Dataset, tag: int, keyword: str, depth: int) -> Criterion:
+    items = sequence_items(identifier, tag)
     if len(items) > 1:
-        raise QueryKeyInvalid(
-            f"{keyword} {_shown(element.tag)} in a query has at most one item, not {len(items)} (PS3.4 C.2.2.2.6)."
-        )
-    return Criterion(keyword, int(element.tag), "SQ", items=criteria(items[0], depth=depth + 1) if items else ())
+        raise QueryKeyInvalid(f"{keyword} {_shown(tag)} in a query has at most one item, not {len(items)} (PS3.4 C.2.2.2.6).")
+    return Criterion(keyword, int(tag), "SQ", items=criteria(items[0], depth=depth + 1) if items else ())
 
 
 def _key(keyword: str, tag: int, vr: str, text: str) -> Criterion:
@@ -199,11 +189,15 @@ def _key(keyword: str, tag: int, vr: str, text: str) -> Criterion:
         text = re.sub(r"\*{2,}", "*", text)
     if len(text) > KEY_LIMIT:
         raise AttributeUnusable(f"The value of {where} is longer than {KEY_LIMIT} characters: no key of a query is.")
-    values = tuple(dict.fromkeys(v for part in ([text] if vr in _ONE_TEXT else text.split("\\")) if (v := part.strip())))
+    values = tuple(
+        dict.fromkeys(
+            v for part in ([text] if vr in ONE_TEXT else text.split("\\")) if (v := part.strip()) and (vr != "PN" or folded(v))
+        )
+    )
     if not values or "*" in values:
         return Criterion(keyword, tag, vr)
     tests = [_test(value, vr, where) for value in values]
-    single = vr in _ONE_TEXT or dictionary_VM(tag) == "1"
+    single = vr in ONE_TEXT or dictionary_VM(tag) == "1"
     return Criterion(keyword, tag, vr, values, single=single, _accepts=tests[0] if len(tests) == 1 else _any_of(tests))
 
 
