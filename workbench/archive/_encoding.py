@@ -5,15 +5,18 @@ Does not know: where the bytes go.
 """
 
 import io
+import re
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from workbench.entities import uid_checked
 from workbench.errors import AttributeUnusable
 
 __all__ = ["encoded"]
+
+_SAME_PIXELS = {DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian}
 
 
 def encoded(dataset: Dataset, transfer_syntax_uid: str | None) -> bytes:
@@ -30,21 +33,35 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str | None) -> bytes:
         if not dataset.get(keyword):
             raise AttributeUnusable(f"The archive needs {keyword}, which the dataset does not have (PS3.3 C.12.1).")
     uid_checked(dataset.SOPInstanceUID, name="SOP Instance UID (0008,0018)")
-    own = getattr(dataset, "file_meta", None) or FileMetaDataset()
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid or own.get("TransferSyntaxUID") or "")
-    if not meta.TransferSyntaxUID:
+    shallow = Dataset(dataset)
+    shallow.file_meta = FileMetaDataset()
+    shallow.file_meta.TransferSyntaxUID = syntax = _syntax(dataset, transfer_syntax_uid)
+    # a syntax that pydicom does not know is encapsulated, and those are Explicit VR Little Endian (PS3.5 A.4)
+    known = syntax.is_transfer_syntax and not syntax.is_private
+    spelled = {} if known else {"implicit_vr": False, "little_endian": True, "force_encoding": True}
+    file = io.BytesIO()
+    try:
+        dcmwrite(file, shallow, enforce_file_format=True, **spelled)
+    except Exception as error:  # noqa: BLE001 - whatever the library stumbles over; its text may repeat the value
+        tag = re.search(r"\([0-9A-F]{4},[0-9A-F]{4}\)", str(error))
+        raise AttributeUnusable(
+            f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has a value that does not fit "
+            f"its value representation ({type(error).__name__}; PS3.5 6.2)."
+        ) from None
+    return file.getvalue()
+
+
+def _syntax(dataset: Dataset, wanted: str | None) -> UID:
+    """Return how the dataset is to be encoded; one whose pixels would have to be changed is refused."""
+    own = UID((getattr(dataset, "file_meta", None) or FileMetaDataset()).get("TransferSyntaxUID") or "")
+    syntax = UID(wanted or own)
+    if not syntax:
         raise AttributeUnusable(
             f"Instance {dataset.SOPInstanceUID} has no Transfer Syntax UID (0002,0010) in its file_meta: pass transfer_syntax_uid=."
         )
-    shallow = Dataset(dataset)
-    shallow.file_meta = meta
-    file = io.BytesIO()
-    try:
-        dcmwrite(file, shallow, enforce_file_format=True)
-    except (AttributeError, ValueError, TypeError, KeyError, NotImplementedError, OverflowError) as error:
+    if own and own != syntax and "PixelData" in dataset and not {own, syntax} <= _SAME_PIXELS:
         raise AttributeUnusable(
-            f"Instance {dataset.SOPInstanceUID} can't be encoded ({type(error).__name__}): look for an attribute whose value "
-            "does not fit its value representation (PS3.5 6.2)."
-        ) from None
-    return file.getvalue()
+            f"Instance {dataset.SOPInstanceUID} is encoded in {own.name}: its pixel data would have to be transcoded to become "
+            f"{syntax.name}, which adding does not do."
+        )
+    return syntax

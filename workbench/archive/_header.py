@@ -7,16 +7,16 @@ Does not know: what most elements mean, or where the bytes came from.
 import contextlib
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from workbench.archive._attributes import BY_TAG
 from workbench.archive._text import CHARACTER_SET, decoded, encodings_of
-from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
+from workbench.errors import DatasetIncomplete, FileError, LimitExceeded, NotDicom
 
-__all__ = ["INFLATED_LIMIT_BYTES", "Header", "NotWalkable", "read_header"]
+__all__ = ["INFLATED_LIMIT_BYTES", "Header", "NotWalkable", "read_header", "read_some"]
 
 #: A deflated dataset may not grow beyond this (PS3.5 A.5).
 INFLATED_LIMIT_BYTES = 1 << 30
@@ -73,7 +73,7 @@ def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
         If the bytes do not look like that transfer syntax.
     """
     partial = False
-    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian or _is_deflated(transfer_syntax_uid):
+    if _is_deflated(transfer_syntax_uid):
         dataset, partial = _inflated(dataset)
     walk = _Walk(dataset, implicit=transfer_syntax_uid == ImplicitVRLittleEndian, big=transfer_syntax_uid == ExplicitVRBigEndian)
     try:
@@ -84,6 +84,23 @@ def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
     except (struct.error, IndexError):
         raise DatasetIncomplete(_TOO_SHORT) from None
     return Header(_texts(walk.found, "<>"[walk.big]))
+
+
+def read_some(head: Buffer, transfer_syntax_uid: str, tags: Collection[int]) -> dict[int, bytes] | None:
+    """Return some attributes of the top level that are no sequences, as they are encoded, from the beginning of a dataset.
+
+    Returns
+    -------
+    dict or None
+        What is there; None where the beginning is too short to tell, or a more patient reader is wanted.
+    """
+    if _is_deflated(transfer_syntax_uid):
+        return None
+    walk = _Walk(head, implicit=transfer_syntax_uid == ImplicitVRLittleEndian, big=transfer_syntax_uid == ExplicitVRBigEndian)
+    try:
+        return walk.found if walk.some(tags) else None
+    except (NotWalkable, FileError, struct.error, IndexError):
+        return None
 
 
 _TOO_SHORT = "The dataset ends in the middle of an element (PS3.5 7.1): it is incomplete. Send it again."
@@ -129,6 +146,26 @@ class _Walk:
         self.long = struct.Struct(order + "I")
         self.size = struct.Struct(order + "HHI")
         self.found: dict[int, bytes] = {}
+
+    def some(self, wanted: Collection[int]) -> bool:
+        """Walk no further than the last that is wanted; False where the buffer ends before that."""
+        position, last = 0, max(wanted)
+        while position < self.end:
+            start = position
+            tag, vr, length, position = self._element(position)
+            if tag > last:
+                return True
+            if length == _UNDEFINED:
+                position = self._undefined(tag, vr, position, 1)
+            elif length > self.end - position:
+                return False
+            else:
+                if tag in wanted:
+                    self.found[tag] = bytes(self.buffer[position : position + length])
+                position += length
+            if position <= start:
+                return False
+        return False
 
     def dataset(self) -> None:
         """Walk over the top level; keep the elements that are wanted."""

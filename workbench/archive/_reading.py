@@ -7,16 +7,49 @@ Does not know: what is done with the header.
 import contextlib
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from workbench.archive._attributes import BY_KEYWORD
-from workbench.archive._header import Header, NotWalkable, read_header
-from workbench.archive._text import dataset_text
-from workbench.errors import DatasetIncomplete
-from workbench.files import read
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian
 
-__all__ = ["buffer_header", "file_header", "source_header"]
+from workbench.archive._attributes import BY_KEYWORD
+from workbench.archive._header import Header, NotWalkable, read_header, read_some
+from workbench.archive._text import CHARACTER_SET, dataset_text, dictionary_vr
+from workbench.errors import DatasetIncomplete, WorkbenchError
+from workbench.files import Part10, read
+
+__all__ = ["buffer_header", "file_header", "some_attributes", "source_header"]
+
+#: Attributes that a query may ask for mostly stand within so much.
+_HEAD_BYTES = 1 << 16
+
+
+def some_attributes(path: Path, tags: Sequence[int]) -> Dataset | None:
+    """Return some attributes of a stored instance, not yet converted; None where its file is gone or can't be read."""
+    try:
+        part = Part10.locate(path)
+        if not any(dictionary_vr(tag) == "SQ" for tag in tags):
+            with path.open("rb", buffering=0) as file:
+                file.seek(part.dataset_offset)
+                found = read_some(file.read(_HEAD_BYTES), part.transfer_syntax_uid, {CHARACTER_SET, *tags})
+            if found is not None:
+                return _raw_dataset(found, little=part.transfer_syntax_uid != ExplicitVRBigEndian)
+        return dcmread(path, specific_tags=list(tags), stop_before_pixels=True)
+    except (OSError, ValueError, WorkbenchError, RecursionError):
+        return None
+
+
+def _raw_dataset(found: Mapping[int, bytes], *, little: bool) -> Dataset:
+    dataset = Dataset()
+    for number, value in found.items():
+        tag = Tag(number)
+        dataset[tag] = RawDataElement(
+            tag, dictionary_vr(number), len(value), value, 0, is_implicit_VR=True, is_little_endian=little
+        )
+    return dataset
 
 
 def source_header(source: bytes | Path, offset: int, transfer_syntax_uid: str) -> Header:

@@ -84,6 +84,8 @@ class Store:
                 self._lock_path.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
+            with contextlib.suppress(OSError):  # some systems remove no file that is open
+                self._lock_path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------ names
     def path(self, sop_instance_uid: str) -> Path:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, get_args
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from workbench.archive._encoding import encoded
 from workbench.archive._header import INFLATED_LIMIT_BYTES
 from workbench.archive._query import UNIQUE_KEYS, Query, find, find_references, level_of, table_query
-from workbench.archive._reading import source_header
+from workbench.archive._reading import some_attributes, source_header
 from workbench.archive._receiving import Receiving
 from workbench.archive._shelf import Shelf
 from workbench.archive._store import Durability
@@ -233,10 +233,7 @@ class Archive:
         return find(self._shelf.index, query, self._witness)
 
     def _witness(self, sop_instance_uid: str, tags: Sequence[int]) -> Dataset | None:
-        try:
-            return dcmread(self._shelf.store.path(sop_instance_uid), specific_tags=list(tags), stop_before_pixels=True)
-        except (OSError, ValueError, RecursionError):
-            return None
+        return some_attributes(self._shelf.store.path(sop_instance_uid), tags)
 
     def references(self, wanted: Reference | Dataset, *, model: str = "STUDY") -> list[InstanceRef]:
         """Return the instances that a reference or a retrieve identifier means (PS3.4 C.4.2).
