@@ -9,5 +9,21 @@ from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
+from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
 
-__all__ = ["AddressBook", "EchoReport", "Found", "RetrieveReport", "Retrieved", "Server", "echo", "find", "retrieve"]
+__all__ = [
+    "AddressBook",
+    "EchoReport",
+    "Found",
+    "RetrieveReport",
+    "Retrieved",
+    "Retry",
+    "Server",
+    "StoreOutcome",
+    "StoreReport",
+    "StoreRow",
+    "echo",
+    "find",
+    "retrieve",
+    "store",
+]

@@ -1,0 +1,233 @@
+"""The work of storing, whichever way it goes: what waits, what became of each instance, when to try again.
+
+Knows: rows, attempts and waits.
+Does not know: DIMSE, HTTP.
+"""
+
+import logging
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from workbench.entities import Peer, Rows
+from workbench.errors import AssociationRejected, ContextRejected, NetworkError, StatusFailure
+from workbench.network._outgoing import Outgoing
+
+__all__ = ["Job", "Retry", "Sender", "StoreOutcome", "StoreReport", "StoreRow"]
+
+log = logging.getLogger(__name__)
+
+
+class StoreOutcome(StrEnum):
+    """What became of an instance."""
+
+    STORED = "stored"
+    WARNING = "warning"  # stored, and the peer has a reservation
+    FAILED = "failed"  # not stored
+    UNKNOWN = "unknown"  # sent, wholly or in part, and no answer came
+    REFUSED = "refused"  # not sent: it can't be, or the peer takes it in no lossless form
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRow:
+    """What became of one source.
+
+    Parameters
+    ----------
+    source : str
+        A path, or which of the sources it was.
+    sop_class_uid, sop_instance_uid : str
+        Empty where the source is no instance.
+    outcome : StoreOutcome
+        See there.
+    status : int or None
+        As the peer sent it (PS3.4 B.2.3).
+    message : str
+        In words.
+    transfer_syntax_uid, sent_transfer_syntax_uid : str
+        Its own, and the one in which it was sent.
+    size_bytes : int
+        Bytes of the dataset that was sent.
+    """
+
+    source: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    outcome: StoreOutcome
+    status: int | None
+    message: str
+    transfer_syntax_uid: str
+    sent_transfer_syntax_uid: str
+    size_bytes: int
+
+
+class StoreReport(Rows[StoreRow]):
+    """One row a source, in the order of the sources."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = StoreRow
+
+    @property
+    def complete(self) -> bool:
+        """Whether the peer has said of every one that it is stored."""
+        return all(row.outcome in {StoreOutcome.STORED, StoreOutcome.WARNING} for row in self)
+
+    @property
+    def troubles(self) -> "StoreReport":
+        """Only the rows that failed, were refused, or whose outcome is unknown."""
+        return StoreReport(row for row in self if row.outcome not in {StoreOutcome.STORED, StoreOutcome.WARNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When to try again after trouble with an association (never after a status that says no).
+
+    Parameters
+    ----------
+    attempts : int
+        Associations in a row that may end without any answer to a C-STORE.
+    first_wait_s, factor, longest_wait_s : float
+        The wait after the first one, how it grows, and its limit.
+    jitter : float
+        Part of each wait that is left to chance, so that many clients do not come back at once.
+
+    Examples
+    --------
+    >>> Retry(jitter=0).wait_s(1), Retry(jitter=0).wait_s(3)
+    (0.5, 2.0)
+    """
+
+    attempts: int = 3
+    first_wait_s: float = 0.5
+    factor: float = 2.0
+    longest_wait_s: float = 30.0
+    jitter: float = 0.5
+
+    def wait_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures in a row."""
+        wait = min(self.longest_wait_s, self.first_wait_s * self.factor ** (failures - 1))
+        return wait * (1 - self.jitter * random.random())  # noqa: S311 - not a secret
+
+
+@dataclass
+class Job:
+    """What all senders share: what is left to do, and what has become of the rest."""
+
+    peer: Peer
+    total: int
+    recode: bool
+    retry: Retry
+    progress: Callable[[int, int], None] | None
+    cancel: Callable[[], bool] | None
+    rows: dict[int, StoreRow] = field(default_factory=dict)
+    waiting: deque[Outgoing] = field(default_factory=deque)
+    unanswered: dict[int, str] = field(default_factory=dict)
+    trouble: str = ""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def start(self, items: list[Outgoing]) -> None:
+        self.waiting.extend(items)
+
+    def take(self) -> Outgoing | None:
+        if self.is_cancelled():
+            return None
+        with suppress(IndexError):
+            return self.waiting.popleft()
+        return None
+
+    def is_cancelled(self) -> bool:
+        if not self.stopped.is_set() and self.cancel is not None and self.cancel():
+            self.stopped.set()
+        return self.stopped.is_set()
+
+    def settle(self, index: int, row: StoreRow) -> None:
+        with self.lock:
+            self.rows[index] = row
+            if self.progress is not None:
+                self.progress(len(self.rows), self.total)
+
+    def row(
+        self, item: Outgoing, outcome: StoreOutcome, message: str, *, status: int | None = None, sent: str = "", size: int = 0
+    ) -> None:
+        """Settle `item`."""
+        self.settle(item.index, StoreRow(
+            item.name, item.sop_class_uid, item.sop_instance_uid, outcome, status, message, item.transfer_syntax_uid, sent,
+            size,
+        ))  # fmt: skip
+
+    def finish(self) -> None:
+        """Settle what is still waiting when no sender is left."""
+        reason = "the transfer was cancelled." if self.stopped.is_set() else self.trouble
+        while self.waiting:
+            item = self.waiting.popleft()
+            if item.index in self.unanswered:
+                self.row(item, StoreOutcome.UNKNOWN, self.unanswered[item.index])
+            else:
+                self.row(item, StoreOutcome.FAILED, f"Not sent: {reason}")
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but no longer than there is a reason to."""
+        end = time.monotonic() + seconds
+        while self.waiting and not self.is_cancelled() and (left := end - time.monotonic()) > 0:
+            self.stopped.wait(min(left, 0.05))
+
+
+class Sender(ABC):
+    """One attempt after the other until nothing waits any more."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.answered = 0
+
+    @abstractmethod
+    def attempt(self) -> None:
+        """Send what waits, through one association or connection.
+
+        Raises
+        ------
+        NetworkError
+            If it can't go on; what was not settled waits again.
+        """
+
+    def run(self) -> None:
+        """Send what waits; return when there is nothing left, or no reason to try again."""
+        job, failures = self.job, 0
+        while job.waiting and not job.is_cancelled():
+            self.answered = 0
+            try:
+                self.attempt()
+            except NetworkError as error:
+                job.trouble = str(error)
+                if isinstance(error, ContextRejected):
+                    self.refuse_all(str(error))
+                    return
+                failures = 1 if self.answered else failures + 1
+                if failures >= job.retry.attempts or _is_permanent(error):
+                    return
+                wait = job.retry.wait_s(failures)
+                log.info("trying again in %.2f s: %d instances wait", wait, len(job.waiting))
+                job.pause(wait)
+
+    def refuse_all(self, reason: str) -> None:
+        """Settle what waits: the peer takes none of it."""
+        while item := self.job.take():
+            self.job.row(item, StoreOutcome.REFUSED, reason)
+
+    def no_answer(self, item: Outgoing, error: NetworkError) -> None:
+        """Put it behind the others: one instance that no peer survives must not keep the rest from being sent."""
+        self.job.unanswered[item.index] = f"No answer came: {error} It may or may not be stored; query for it."
+        self.job.waiting.append(item)
+
+
+def _is_permanent(error: NetworkError) -> bool:
+    if isinstance(error, AssociationRejected):
+        return not error.transient
+    return isinstance(error, StatusFailure)
