@@ -51,12 +51,13 @@ class Spatial:
     def __call__(self, array: NDArray[Any], *, fill: int = 0) -> NDArray[Any]:
         """Return the displayed part of an image array, shape (rows, columns[, samples])."""
         rows, columns = array.shape[:2]
-        part = array[max(self.top, 0) : min(self.bottom, rows), max(self.left, 0) : min(self.right, columns)]
+        part = array[max(self.top, 0) : max(min(self.bottom, rows), 0), max(self.left, 0) : max(min(self.right, columns), 0)]
         before = (max(-self.top, 0), max(-self.left, 0))
         size = (self.bottom - self.top, self.right - self.left)
         if part.shape[:2] != size:
             whole = np.full((*size, *array.shape[2:]), fill, array.dtype)
-            whole[before[0] : before[0] + part.shape[0], before[1] : before[1] + part.shape[1]] = part
+            if part.size:
+                whole[before[0] : before[0] + part.shape[0], before[1] : before[1] + part.shape[1]] = part
             part = whole
         part = np.rot90(part, -self.rotation_deg // 90)
         return np.ascontiguousarray(part[:, ::-1] if self.is_flipped else part)
