@@ -73,7 +73,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(name="free_port")
+@pytest.fixture(name="free_port", scope="session")
 def _free_port() -> Callable[[], int]:
     return free_port
 

@@ -113,11 +113,15 @@ class Page:
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def run_all(self, seconds: float = 120) -> None:
+    def run_all(self, seconds: float = 60) -> None:
         """Run every cell and wait until the kernel is idle again."""
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         self.page.evaluate(RUN_ALL)
-        self.page.wait_for_function(IDLE, timeout=seconds * 1000)
+        try:
+            self.page.wait_for_function(IDLE, timeout=seconds * 1000)
+        except Exception:
+            self.picture("hanging")
+            raise
 
     def picture(self, name: str, selector: str | None = None) -> Path:
         """Keep a screenshot as a test artifact."""
@@ -151,7 +155,8 @@ def notebook(lab, chromium):
         if isinstance(cells, Path):
             shutil.copyfile(cells, path)
         else:
-            nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells]), path)
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # else a dialog asks
+            nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells], metadata=kernel), path)
         page = chromium.new_page(viewport={"width": 1280, "height": 1000})
         opened = Page(page, folder)
         page.on("request", lambda request: opened.requests.append(request.url))

@@ -1,3 +1,9 @@
-"""(under construction)."""
+"""What runs in the browser: the viewer.
 
-__all__: list[str] = []
+Knows: anywidget, pixels, marks.
+Does not know: peers, files, SQL.
+"""
+
+from workbench.widgets.viewer import Viewer
+
+__all__ = ["Viewer"]

@@ -8,19 +8,28 @@ const SVG = "http" + "://www.w3.org/2000/svg"; // a name space, not an address
 
 // ---------------------------------------------------------------- pure functions
 
-/** Grey levels 0..255 of `values` in a window, as PS3.3 C.11.2.1.2.1 writes it, into RGBA bytes. */
-export function windowed(values, { center, width, inverse = false }, rgba) {
-  const w = Math.max(width, 1);
-  const low = center - 0.5 - (w - 1) / 2;
-  const high = center - 0.5 + (w - 1) / 2;
-  const scale = w > 1 ? 255 / (w - 1) : 0;
+/** The fraction 0..1 of the grey range that a window gives to x: the three functions of PS3.3 C.11.2.1.2 and C.11.2.1.3. */
+export function fraction(x, { center, width, shape = "LINEAR" }) {
+  if (shape === "SIGMOID") return 1 / (1 + Math.exp((-4 * (x - center)) / width));
+  const exact = shape === "LINEAR_EXACT";
+  const c = exact ? center : center - 0.5;
+  const w = exact ? width : Math.max(width, 1) - 1;
+  if (w === 0) return x > c ? 1 : 0;
+  return Math.min(1, Math.max(0, (x - c) / w + 0.5));
+}
+
+/** The nearest whole number, halves to the even one. */
+export function rounded(x) {
+  const y = Math.round(x);
+  return y - x === 0.5 && y % 2 !== 0 ? y - 1 : y;
+}
+
+/** Grey levels 0..255 of `values` in a window, into RGBA bytes. */
+export function windowed(values, { center, width, shape = "LINEAR", inverse = false }, rgba) {
+  const chosen = { center, width, shape };
   for (let i = 0, o = 0; i < values.length; i += 1, o += 4) {
-    const x = values[i];
-    let y;
-    if (!(x > low)) y = 0;
-    else if (x > high) y = 255;
-    else y = Math.round((x - (center - 0.5)) * scale + 127.5);
-    if (inverse) y = 255 - y;
+    const f = fraction(values[i], chosen);
+    const y = rounded((inverse ? 1 - f : f) * 255);
     rgba[o] = y;
     rgba[o + 1] = y;
     rgba[o + 2] = y;
@@ -44,7 +53,7 @@ export function coloured(values, rgba, inverse = false) {
 /** The next window when the pointer was dragged by (dx, dy) pixels: right widens, down lowers the centre. */
 export function draggedWindow({ center, width }, dx, dy) {
   const step = Math.max(width, 1) / 256;
-  return { center: center + dy * step, width: Math.max(1, width + dx * step) };
+  return { center: center + dy * step, width: Math.max(width >= 1 ? 1 : width / 2, width + dx * step) };
 }
 
 /** `index` kept inside 0..count-1. */
@@ -232,7 +241,7 @@ function render({ model, el }) {
 
   function reset() {
     manual = false;
-    const frame = cache.get(model.get("frame"));
+    const frame = cache.get(shown);
     save({ center: frame ? frame.center : model.get("center"), width: frame ? frame.width : model.get("width"), inverse: false });
     draw();
   }
@@ -294,7 +303,7 @@ function render({ model, el }) {
     const pixels = context.createImageData(frame.columns, frame.rows);
     const inverse = model.get("inverse") !== frame.inverse;
     if (frame.channels === 3) coloured(frame.values, pixels.data, model.get("inverse"));
-    else windowed(frame.values, { center: model.get("center"), width: model.get("width"), inverse }, pixels.data);
+    else windowed(frame.values, { center: model.get("center"), width: model.get("width"), shape: frame.shape, inverse }, pixels.data);
     context.putImageData(pixels, 0, 0);
     const target = canvas.getContext("2d");
     target.setTransform(ratio, 0, 0, ratio, 0, 0);
