@@ -13,6 +13,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from workbench.entities import uid_checked
 from workbench.errors import AttributeUnusable
+from workbench.files import meta_bytes
 
 __all__ = ["encoded"]
 
@@ -33,20 +34,21 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str | None) -> bytes:
         if not dataset.get(keyword):
             raise AttributeUnusable(f"The archive needs {keyword}, which the dataset does not have (PS3.3 C.12.1).")
     uid_checked(dataset.SOPInstanceUID, name="SOP Instance UID (0008,0018)")
-    shallow = Dataset(dataset)
-    shallow.file_meta = FileMetaDataset()
-    shallow.file_meta.TransferSyntaxUID = syntax = _syntax(dataset, transfer_syntax_uid)
-    # a syntax that pydicom does not know is encapsulated, and those are Explicit VR Little Endian (PS3.5 A.4)
-    known = syntax.is_transfer_syntax and not syntax.is_private
-    spelled = {} if known else {"implicit_vr": False, "little_endian": True, "force_encoding": True}
-    file = io.BytesIO()
+    syntax = _syntax(dataset, transfer_syntax_uid)
+    shallow, file = Dataset(dataset), io.BytesIO()
     try:
-        dcmwrite(file, shallow, enforce_file_format=True, **spelled)
+        if syntax.is_transfer_syntax and not syntax.is_private:
+            shallow.file_meta = FileMetaDataset()
+            shallow.file_meta.TransferSyntaxUID = syntax
+            dcmwrite(file, shallow, enforce_file_format=True)
+        else:  # one that pydicom does not know is encapsulated, and those are Explicit VR Little Endian (PS3.5 A.4)
+            file.write(meta_bytes(str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), syntax))
+            dcmwrite(file, shallow, implicit_vr=False, little_endian=True, force_encoding=True)
     except Exception as error:  # noqa: BLE001 - whatever the library stumbles over; its text may repeat the value
         tag = re.search(r"\([0-9A-F]{4},[0-9A-F]{4}\)", str(error))
         raise AttributeUnusable(
-            f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has a value that does not fit "
-            f"its value representation ({type(error).__name__}; PS3.5 6.2)."
+            f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has a value "
+            f"that does not fit its value representation ({type(error).__name__}; PS3.5 6.2)."
         ) from None
     return file.getvalue()
 
