@@ -19,6 +19,7 @@ ASSOCIATE_RQ, ASSOCIATE_RJ, P_DATA, ABORT = 1, 3, 4, 7
 _ABORT_PDU = b"\x07\0\0\0\0\x04\0\0\x02\0"
 #: 128 presentation contexts with some fifty transfer syntaxes of 64 characters have room in it.
 _ASSOCIATE_LIMIT_BYTES = 524_288
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _OTHER_LIMIT_BYTES = 1_024  # A-ASSOCIATE-AC and -RJ are errors here; A-RELEASE and A-ABORT have 4 bytes
 
 
@@ -75,6 +76,9 @@ class Connection:
             If the connection ends before or within it.
         """
         deadline = time.monotonic() + within_s
+        if _QUICK_ACK is not None:  # a sender that uses Nagle's algorithm waits 40 ms for our acknowledgement otherwise
+            with contextlib.suppress(OSError):
+                self._raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         self._fill(self._buffer[:6], deadline)
         kind, size = self._buffer[0], int.from_bytes(self._buffer[2:6], "big")
         if not ASSOCIATE_RQ <= kind <= ABORT:

@@ -45,6 +45,7 @@ __all__ = ["Acceptor", "Entrance", "Service"]
 log = logging.getLogger(__name__)
 
 _WAITING_MESSAGES = 64  # requests that may wait unanswered before no more is read
+_NEXT_STORE_S = 0.02
 _BUSY_STATES = {"Sta3", "Sta8"}  # a local answer is due at any moment
 
 
@@ -148,7 +149,8 @@ class _Provider(DULServiceProvider):
             if not link.connection.wait(0.001 if state in _BUSY_STATES else 0.05):
                 return False
             while not self._one_pdu(link.connection, self._assoc.stores):
-                pass
+                if not self._is_next_store_near(link.connection):
+                    break
         except Violation as violation:
             self._assoc.note(f"aborted after {violation}")
             link.cut(abort=True)
@@ -158,20 +160,25 @@ class _Provider(DULServiceProvider):
         return True
 
     def _one_pdu(self, connection: Connection, stores: StoreReceiver | None) -> bool:
-        """Read a PDU and have it taken; whether that was all for now."""
+        """Read a PDU and have it taken; whether the state machine has to see to something now."""
         state, within_s = self.state_machine.current_state, self._timeouts.network_s
         pdu = connection.pdu(within_s=min(within_s, self.artim_timer.remaining) if state == "Sta2" else within_s)
         if pdu[0] == PDU_P_DATA and stores is not None and state == "Sta6":
             others = stores.take(pdu[6:])
             if others:
                 self._hand_over(b"\x04\0" + len(others).to_bytes(4, "big") + others)
-            return bool(others) or not stores.is_receiving
+            return bool(others)
         if state == "Sta2" and pdu[0] != PDU_ASSOCIATE_RQ:
             self._assoc.note(f"a PDU of type 0x{pdu[0]:02X} before any association request")
         elif state != "Sta2" and pdu[0] <= PDU_ASSOCIATE_RJ:
             self._assoc.note(f"a PDU of type 0x{pdu[0]:02X} within an association")
         self._hand_over(bytes(pdu))
         return True
+
+    def _is_next_store_near(self, connection: Connection) -> bool:
+        """Whether to go on reading: within a dataset, and while one store follows the other."""
+        stores = self._assoc.stores
+        return stores is not None and (stores.is_receiving or connection.wait(_NEXT_STORE_S)) and self.to_provider_queue.empty()
 
     def _hand_over(self, pdu: bytes) -> None:
         """Give a whole PDU to pynetdicom."""

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
+from pynetdicom import build_context
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
 
@@ -23,9 +24,9 @@ from workbench.entities import InstanceRef, Peer, Timeouts
 from workbench.errors import NetworkError, WorkbenchError
 from workbench.files import Part10
 from workbench.network._guard import Acceptor
-from workbench.network.association import MAX_CONTEXTS, associate, take_over
+from workbench.network.association import associate, take_over
 from workbench.network.bulk import Channel, Content, FileContent, MemoryContent, store_request
-from workbench.network.contexts import storage
+from workbench.network.contexts import MAX_CONTEXTS
 from workbench.network.transcode import TARGETS, can_leave, recoded
 
 __all__ = ["OwnAssociation", "Progress", "destination", "encode"]
@@ -295,4 +296,4 @@ def _batches(
 
 
 def _contexts(pairs: Iterable[tuple[str, str]]) -> list[PresentationContext]:
-    return [context for uid, syntax in pairs for context in storage([uid], transfer_syntaxes=[syntax])]
+    return [build_context(uid, syntax) for uid, syntax in pairs]

@@ -1,0 +1,214 @@
+"""A scripted client: it speaks PS3.8 over a raw socket, so that it can also break it."""
+
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass
+
+import pytest
+
+VERIFICATION = "1.2.840.10008.1.1"
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+EXPLICIT = "1.2.840.10008.1.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+
+
+def pdu(kind, body):
+    return struct.pack(">BxI", kind, len(body)) + body
+
+
+def item(kind, body):
+    return struct.pack(">BxH", kind, len(body)) + body
+
+
+def pdv(context_id, control, data):
+    return struct.pack(">IBB", len(data) + 2, context_id, control) + data
+
+
+def command_set(**values):
+    """Encode a command set; elements are named by their hexadecimal number: ``e0100=1``."""
+    body = b""
+    for name, value in sorted(values.items()):
+        data = (
+            value.to_bytes(2, "little") if isinstance(value, int) else value.encode("latin-1") if isinstance(value, str) else value
+        )
+        data += (b" " if name == "e0600" else b"\0") * (len(data) % 2)
+        body += struct.pack("<HHI", 0, int(name[1:], 16), len(data)) + data
+    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
+
+
+def element(tag, vr, value):
+    """Encode an element in Explicit VR Little Endian."""
+    data = value.encode() if isinstance(value, str) else value
+    data += (b"\0" if vr in {"UI", "OB", "OW"} else b" ") * (len(data) % 2)
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
+    return (
+        head + (struct.pack("<HI", 0, len(data)) if vr in {"OB", "OW", "UN", "SQ", "UT"} else struct.pack("<H", len(data))) + data
+    )
+
+
+def instance(uid, *, sop_class=CT, name="SCRIPTED^CASE", pixels=b"\1\0" * 512, study="1.2.3.4", series="1.2.3.4.5"):
+    """Encode a small CT image in Explicit VR Little Endian."""
+    return (
+        element(0x00080016, "UI", sop_class) + element(0x00080018, "UI", uid) + element(0x00080060, "CS", "CT")
+        + element(0x00100010, "PN", name) + element(0x00100020, "LO", "SCRIPTED")
+        + element(0x0020000D, "UI", study) + element(0x0020000E, "UI", series) + element(0x7FE00010, "OW", pixels)
+    )  # fmt: skip
+
+
+@dataclass
+class Scripted:
+    """One connection to a server."""
+
+    port: int
+    timeout: float = 5.0
+    receive_bytes: int = 0
+
+    def __post_init__(self):
+        self.socket = socket.socket()
+        self.socket.settimeout(self.timeout)
+        if self.receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
+        self.socket.connect(("127.0.0.1", self.port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def read(self, count):
+        data = b""
+        while len(data) < count:
+            more = self.socket.recv(count - len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def answer(self):
+        """Return type and body of the next PDU; (0, b"") when the connection has ended."""
+        try:
+            head = self.read(6)
+            if len(head) < 6:
+                return 0, b""
+            return head[0], self.read(int.from_bytes(head[2:6], "big"))
+        except ConnectionError:
+            return 0, b""
+
+    def is_closed(self):
+        """Whether the server ends the connection, after an A-ABORT or without, before the time-out."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                kind, _ = self.answer()
+                if kind in {0, 7}:
+                    return True
+        return False
+
+    def request(self, contexts=((1, VERIFICATION, (IMPLICIT,)),), *, called="WORKBENCH", calling="SCRIPT", max_pdu=16384, roles=()):
+        """Encode an A-ASSOCIATE-RQ (PS3.8 9.3.2)."""
+        body = struct.pack(">HH16s16s32x", 1, 0, called.encode().ljust(16), calling.encode().ljust(16))
+        body += item(0x10, b"1.2.840.10008.3.1.1.1")
+        for number, abstract, syntaxes in contexts:
+            inner = item(0x30, abstract.encode()) + b"".join(item(0x40, s.encode()) for s in syntaxes)
+            body += item(0x20, bytes([number, 0, 0, 0]) + inner)
+        user = item(0x51, struct.pack(">I", max_pdu)) + item(0x52, b"1.2.826.0.1.3680043.9.1") + item(0x55, b"SCRIPTED")
+        for uid, scu, scp in roles:
+            user += item(0x54, struct.pack(">H", len(uid)) + uid.encode() + bytes([scu, scp]))
+        return pdu(1, body + item(0x50, user))
+
+    def associate(self, *args, **options):
+        """Associate; return the accepted contexts as {ID: transfer syntax}, or the rejection as (result, source, reason)."""
+        self.send(self.request(*args, **options))
+        kind, body = self.answer()
+        if kind == 3:
+            return tuple(body[1:4])
+        assert kind == 2, (kind, body)
+        offset, accepted = 68, {}
+        while offset < len(body):
+            code, size = struct.unpack_from(">BxH", body, offset)
+            content = body[offset + 4 : offset + 4 + size]
+            if code == 0x21 and content[2] == 0:
+                accepted[content[0]] = content[8:].decode()
+            offset += 4 + size
+        return accepted
+
+    def message(self, context_id, command, dataset=None, *, fragment=16_000):
+        """Send a message in P-DATA-TF of one value each."""
+        self.send(pdu(4, pdv(context_id, 3, command)))
+        if dataset is not None:
+            pieces = [dataset[k : k + fragment] for k in range(0, len(dataset), fragment)] or [b""]
+            for k, piece in enumerate(pieces):
+                self.send(pdu(4, pdv(context_id, 2 * (k == len(pieces) - 1), piece)))
+
+    def response(self):
+        """Return the elements of the next command set, as {number: bytes}; its dataset under "dataset"."""
+        encoded, data, found, has_dataset = b"", b"", None, False
+        while True:
+            kind, body = self.answer()
+            assert kind == 4, f"PDU type {kind} where a response was due"
+            while body:
+                size, _, control = struct.unpack_from(">IBB", body)
+                value, body = body[6 : 4 + size], body[4 + size :]
+                if control & 1:
+                    encoded += value
+                    if control & 2:
+                        found = elements(encoded)
+                        has_dataset = found[0x0800] != b"\1\1"
+                else:
+                    data += value
+                    has_dataset = not control & 2
+            if found is not None and not has_dataset:
+                return found | {"dataset": data}
+
+    def store(self, uid, dataset, *, sop_class=CT, context_id=1, message_id=1, fragment=16_000):
+        """Store an instance and return the status."""
+        self.message(context_id, store_rq(uid, sop_class, message_id), dataset, fragment=fragment)
+        return status(self.response())
+
+    def release(self):
+        self.send(pdu(5, bytes(4)))
+        return self.answer()[0]
+
+    def reset(self):
+        """End the connection with RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+def store_rq(uid, sop_class=CT, message_id=1):
+    return command_set(e0002=sop_class, e0100=1, e0110=message_id, e0700=0, e0800=1, e1000=uid)
+
+
+def elements(encoded):
+    found, offset = {}, 0
+    while offset < len(encoded):
+        _, number, size = struct.unpack_from("<HHI", encoded, offset)
+        found[number] = encoded[offset + 8 : offset + 8 + size]
+        offset += 8 + size
+    return found
+
+
+def status(response):
+    return int.from_bytes(response[0x0900], "little")
+
+
+class Script:
+    """What a test needs to write a script."""
+
+    connect = Scripted
+    pdu, pdv, item, element = staticmethod(pdu), staticmethod(pdv), staticmethod(item), staticmethod(element)
+    command_set, instance, store_rq, status = (
+        staticmethod(command_set), staticmethod(instance), staticmethod(store_rq), staticmethod(status),
+    )  # fmt: skip
+    ECHO_RQ = command_set(e0002=VERIFICATION, e0100=0x30, e0110=1, e0800=0x0101)
+    CT_CONTEXT = ((1, CT, (EXPLICIT,)),)
+
+
+@pytest.fixture
+def script():
+    return Script
