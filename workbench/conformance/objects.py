@@ -58,7 +58,8 @@ def check(source: Dataset | Path | str, *, validator: bool = True, timeout_s: fl
     if isinstance(source, Dataset):
         return Findings([*(_validated(source, timeout_s) if validator else ()), *_own(source)])
     reading = read(source)
-    said = _dciodvfy.findings_of(Path(source), timeout_s=timeout_s) if validator else []
+    feigned = _dciodvfy.feigned_lines(reading.dataset) if validator else ()
+    said = _dciodvfy.findings_of(Path(source), timeout_s=timeout_s, feigned=feigned) if validator else []
     return Findings([*reading.findings, *said, *_own(reading.dataset)])
 
 
@@ -69,7 +70,7 @@ def _validated(dataset: Dataset, timeout_s: float) -> list[Finding]:
             save(dataset, path, durable=False)
         except InputError as error:
             return [Finding(Severity.ERROR, "", "PS3.10 7.1", f"The dataset can't be written as a file: {error}")]
-        return _dciodvfy.findings_of(path, timeout_s=timeout_s)
+        return _dciodvfy.findings_of(path, timeout_s=timeout_s, feigned=_dciodvfy.feigned_lines(dataset))
 
 
 def _own(dataset: Dataset) -> list[Finding]:

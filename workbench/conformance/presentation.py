@@ -81,8 +81,8 @@ def _layers(dataset: Dataset) -> Iterator[Finding]:
             path = f"GraphicAnnotationSequence[{i}].GraphicLayer"
             yield _error(path, "PS3.3 C.10.5", "The graphic layer is not in GraphicLayerSequence.", "Add an item with that name.")
     for group in range(0x6000, 0x6020, 2):
-        element = dataset.get((group, 0x1001))
-        if element is not None and str(element.value or "") not in (*names, ""):
+        layer = str(dataset[group, 0x1001].value or "") if (group, 0x1001) in dataset else ""
+        if layer not in (*names, ""):
             path = f"({group:04X},1001)"
             yield _error(path, "PS3.3 C.11.7", "The layer that activates an overlay is not in GraphicLayerSequence.")
 

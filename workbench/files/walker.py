@@ -178,7 +178,9 @@ class _Walk:
         where = self._where(tag)
         if tag >> 16 in (0, 0xFFFE):
             raise _Cut(Ending.BROKEN, self.position, 0, 0)
-        self._note(f"{where} stands out of order (PS3.5 7.1)" if level is None else f"{where} does not belong in a sequence")
+        self._note(
+            f"{where} stands out of order or twice (PS3.5 7.1)" if level is None else f"{where} does not belong in a sequence"
+        )
 
     def _value(self, tag: int, representation: bytes, value_offset: int, length: int, bound: int) -> None:
         if not self.stack:
