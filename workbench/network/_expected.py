@@ -19,13 +19,14 @@ from workbench.network._conversation import Conversation, Response
 from workbench.network.association import associate, take_over
 from workbench.network.receiving import Context, Sink
 from workbench.network.statuses import CANCELLED, failure
-from workbench.network.web import search
+from workbench.network.web import entries, first
 
 __all__ = ["Expected", "Wanted", "by_dimse", "by_web", "checked", "conversing", "refusal", "wanted_of"]
 
 FIND = contexts.query_model("STUDY", "FIND")
+_NAMES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _AT_ONCE = 200  # UIDs in one list
-_BELOW = {"STUDY": "SERIES", "SERIES": "IMAGE"}
+Answer = dict[str, str]
 _QUERY_CLASSES = frozenset(contexts.query_model("STUDY", operation) for operation in ("FIND", "GET", "MOVE"))
 
 
@@ -78,13 +79,13 @@ class Expected:
         """Whether the peer has said which instances there are."""
         return not self.notes
 
-    def add(self, answers: Iterable[Dataset], wanted: Wanted) -> None:
+    def add(self, answers: Iterable[Answer], wanted: Wanted) -> None:
         """Take the answers of a query at IMAGE level."""
         for answer in answers:
-            uid = str(answer.get("SOPInstanceUID", ""))
+            uid = answer["SOPInstanceUID"]
             if uid and (not wanted.sop_instance_uids or uid in wanted.sop_instance_uids):
-                series = wanted.series_instance_uid or str(answer.get("SeriesInstanceUID", ""))
-                self.instances[uid] = InstanceRef(wanted.study_instance_uid, series, str(answer.get("SOPClassUID", "")), uid)
+                series = wanted.series_instance_uid or answer["SeriesInstanceUID"]
+                self.instances[uid] = InstanceRef(wanted.study_instance_uid, series, answer["SOPClassUID"], uid)
 
     def missing(self, here: Iterable[str]) -> list[Wanted]:
         """Return requests for the instances that are not `here`."""
@@ -183,24 +184,22 @@ def by_web(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -> 
     """Ask by QIDO-RS."""
     expected = Expected()
 
-    def ask(wanted: Wanted, level: str, **keys: None) -> Iterator[Dataset]:
-        for answer in search(peer, wanted.identifier(level, **keys), level=level, limit=1_000_000):
+    def ask(wanted: Wanted, level: str, **keys: None) -> Iterator[Answer]:
+        for entry in entries(peer, wanted.identifier(level, **keys), level=level, limit=1_000_000):
             if cancel():
                 return
-            yield answer
+            yield {keyword: first(entry, keyword) for keyword in _NAMES}
 
     _asked(expected, refs, ask, is_relational=True)
     return expected
 
 
-def _asked(
-    expected: Expected, refs: list[Reference], ask: Callable[..., Iterable[Dataset]], *, is_relational: bool = False
-) -> None:
+def _asked(expected: Expected, refs: list[Reference], ask: Callable[..., Iterable[Answer]], *, is_relational: bool = False) -> None:
     for patient in (ref for ref in refs if isinstance(ref, PatientRef)):
         studies = [
-            str(answer.StudyInstanceUID)
+            answer["StudyInstanceUID"]
             for answer in ask(_OfPatient(patient.patient_id), "STUDY", StudyInstanceUID=None)
-            if str(answer.get("PatientID", "")).strip() == patient.patient_id.strip() and answer.get("StudyInstanceUID")
+            if answer["PatientID"].strip() == patient.patient_id.strip() and answer["StudyInstanceUID"]
         ]  # a peer takes * and ? in a Patient ID for wild cards
         refs = [*refs, *(StudyRef(uid) for uid in studies)]
         if not studies:
@@ -211,7 +210,7 @@ def _asked(
         parts = [wanted]
         if wanted.level == "STUDY" and not is_relational:
             answers = ask(wanted, "SERIES", SeriesInstanceUID=None)
-            parts = [Wanted(wanted.study_instance_uid, str(answer.SeriesInstanceUID)) for answer in answers]
+            parts = [Wanted(wanted.study_instance_uid, answer["SeriesInstanceUID"]) for answer in answers]
         for part in parts:
             expected.add(ask(part, "IMAGE", SeriesInstanceUID=None, SOPInstanceUID=None, SOPClassUID=None), part)
         if len(expected.instances) == before:
@@ -235,9 +234,10 @@ class _OfPatient:
         return identifier
 
 
-def _answers(peer: Peer, conversation: Conversation, identifier: Dataset, cancel: Callable[[], bool]) -> Iterator[Dataset]:
+def _answers(peer: Peer, conversation: Conversation, identifier: Dataset, cancel: Callable[[], bool]) -> Iterator[Answer]:
     for response in conversation.ask("C-FIND", FIND, identifier, cancel=cancel):
         if not response.is_final:
-            yield response.dataset
+            found = response.dataset
+            yield {keyword: str(found.get(keyword) or "") for keyword in _NAMES}
         elif response.status not in {0, CANCELLED}:
             raise refusal(peer, "C-FIND", response)

@@ -5,16 +5,20 @@ Does not know: DIMSE, or what is done with what it brings.
 """
 
 import base64
+import fnmatch
 import http.client
 import json
 import logging
 import os
+import re
 import ssl
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -28,13 +32,15 @@ from workbench.errors import (
     StatusFailure,
 )
 
-__all__ = ["request", "search"]
+__all__ = ["entries", "first", "request", "search"]
 
 log = logging.getLogger(__name__)
 
 _PAGE = 5_000
 _LONGEST_JSON = 512 * 1024 * 1024
 _UNIQUE = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+_AS_IT_IS = "!$'()*,/:;?@^`{|}~\\[]"  # what browsers do not encode in a query either (WHATWG URL 1.3)
+_ENCODED = re.compile(r"[^A-Za-z0-9._" + re.escape(_AS_IT_IS) + "-]+")
 _REMEDIES = {
     400: "It does not take one of the keys: leave some out.",
     401: "It wants a login: name an environment variable that holds user:password as web_secret of the peer.",
@@ -152,25 +158,58 @@ def search(peer: Peer, identifier: Dataset, *, level: str, limit: int) -> Iterat
     limit : int
         How many are enough.
     """
+    for entry in entries(peer, identifier, level=level, limit=limit):
+        try:
+            yield Dataset.from_json(entry, lambda *_: None)
+        except Exception as error:  # whatever pydicom raises for JSON that is not DICOM's
+            raise _not_json(peer) from error
+
+
+def entries(peer: Peer, identifier: Dataset, *, level: str, limit: int) -> Iterator[dict[str, Any]]:
+    """Yield the answers of QIDO-RS as DICOM JSON (PS3.18 F), page by page, each once.
+
+    Some servers do not decode a percent-encoded value and would find nothing. So what would have to be encoded is
+    asked for as ``*``, and answers that do not match are left out here.
+    """
     path, query = _question(identifier, level)
+    sieve = {
+        name: re.compile(fnmatch.translate(_folded(text).replace("[", "[[]")))
+        for name, text in query
+        if _ENCODED.search(text) and "." not in name
+    }
+    asked = [(name, _ENCODED.sub("*", text)) for name, text in query]
     seen: set[str] = set()
-    offset = 0
+    offset = kept = 0
     while True:
-        size = min(_PAGE, limit - len(seen)) if level != "PATIENT" else _PAGE
-        page, more = _page(peer, f"{path}?{urlencode([*query, ('limit', size), ('offset', offset)], quote_via=quote, safe='*,')}")
-        fresh = 0
-        for answer in page:
-            unique = str(answer.get(_UNIQUE[level], ""))
-            if unique in seen:
-                continue
+        size = min(_PAGE, limit - kept) if level != "PATIENT" and not sieve else _PAGE
+        page, more = _page(peer, path, [*asked, ("limit", str(size)), ("offset", str(offset))])
+        before = len(seen)
+        for entry in page:
+            unique = first(entry, _UNIQUE[level])
+            is_new = unique not in seen
             seen.add(unique)
-            fresh += 1
-            yield answer
-            if len(seen) >= limit:
+            if not is_new or not all(pattern.match(_folded(first(entry, name))) for name, pattern in sieve.items()):
+                continue
+            kept += 1
+            yield entry
+            if kept >= limit:
                 return
         offset += len(page)
-        if not page or (len(page) < size and not more) or (not fresh and level != "PATIENT"):
+        if not page or (len(page) < size and not more) or (len(seen) == before and level != "PATIENT"):
             return
+
+
+def _folded(text: str) -> str:
+    """Return text as names are compared: without case, accents, and spaces at the end."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text.rstrip(" ")) if not unicodedata.combining(c)).casefold()
+
+
+def first(entry: dict[str, Any], keyword: str) -> str:
+    """Return the first value of an attribute in DICOM JSON as text, empty where there is none."""
+    value = (entry.get(f"{tag_for_keyword(keyword) or 0:08X}", {}).get("Value") or [""])[0]
+    if isinstance(value, dict):  # the component groups of a name (PS3.18 F.2.2)
+        return "=".join(value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")).rstrip("=")
+    return str(value or "")
 
 
 def _question(identifier: Dataset, level: str) -> tuple[str, list[tuple[str, str]]]:
@@ -204,8 +243,9 @@ def _matched(element: DataElement) -> Iterator[tuple[str, str]]:
         yield element.keyword, text
 
 
-def _page(peer: Peer, path: str) -> tuple[list[Dataset], bool]:
-    """Return the datasets of one answer, and whether the server says that there are more (Warning 299)."""
+def _page(peer: Peer, path: str, query: list[tuple[str, str]]) -> tuple[list[dict[str, Any]], bool]:
+    """Return the entries of one answer, and whether the server says that there are more (Warning 299)."""
+    path = f"{path}?{urlencode(query, quote_via=quote, safe=_AS_IT_IS)}"
     with request(peer, path, accept="application/dicom+json") as answer:
         content = answer.read(_LONGEST_JSON + 1)
         more = "299" in (answer.headers.get("Warning") or "")
@@ -214,8 +254,16 @@ def _page(peer: Peer, path: str) -> tuple[list[Dataset], bool]:
         if len(content) > _LONGEST_JSON:
             raise _said(StatusFailure(f"The answer of {peer.web_url} is larger than {_LONGEST_JSON} bytes."), _REMEDIES[413])
     try:
-        entries = json.loads(content)
-        return [Dataset.from_json(entry, lambda *_: None) for entry in entries], more
-    except Exception as error:  # whatever pydicom raises for JSON that is not DICOM's
-        message = f"{peer.web_url} answered a query with something that is not DICOM JSON (PS3.18 F)."
-        raise _said(StatusFailure(message, status=200), "Check web_url.") from error
+        page = json.loads(content)
+    except ValueError as error:
+        raise _not_json(peer) from error
+    if not isinstance(page, list) or not all(
+        isinstance(v, dict) for e in page for v in (e, *(e.values() if isinstance(e, dict) else ()))
+    ):
+        raise _not_json(peer)
+    return page, more
+
+
+def _not_json(peer: Peer) -> NetworkError:
+    message = f"{peer.web_url} answered a query with something that is not DICOM JSON (PS3.18 F)."
+    return _said(StatusFailure(message, status=200), "Check web_url.")
