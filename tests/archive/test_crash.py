@@ -1,5 +1,6 @@
 """What was acknowledged survives kill -9; what was not leaves nothing; a living neighbour is left alone."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench.archive import Archive
-from workbench.errors import ArchiveError
+from workbench.errors import ArchiveError, InstanceConflict, StorageFull
 
 WRITER = """
 import sys, threading
@@ -168,3 +169,57 @@ def test_power_durability_stores_too(tmp_path, instance):
         assert archive.open(ref).InstanceNumber == 1
     with pytest.raises(ValueError, match="'process' or 'power'"):
         Archive(tmp_path, durability="never")
+
+
+def test_an_index_that_has_no_space_waits_and_nothing_is_lost(tmp_path, instance):
+    """SQLite's own limit on pages gives its own error for a full disk."""
+    archive = Archive(tmp_path)
+    archive._shelf.index._writer.execute("PRAGMA max_page_count=1")
+    refs = [archive.add(instance(k, study=k, ImageComments="x" * 10_000)) for k in range(20)]
+    with pytest.raises(StorageFull, match="No space is left for the index"):
+        archive.counts()
+    assert archive.open(refs[7]).InstanceNumber == 7  # files are there all the same
+    archive._shelf.index._writer.execute("PRAGMA max_page_count=1000000")
+    assert len(archive) == 20
+    archive._shelf.index._writer.execute("PRAGMA max_page_count=1")
+    refs += [archive.add(instance(k, study=k, ImageComments="x" * 10_000)) for k in range(20, 40)]
+    with pytest.raises(StorageFull):
+        archive.close()
+    with Archive(tmp_path) as again:
+        assert set(again) == set(refs)
+        assert again.verify() == ()
+
+
+def test_a_file_system_without_hard_links(tmp_path, instance, monkeypatch):
+    def no_link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    with Archive(tmp_path) as archive:
+        ref = archive.add(instance(1))
+        assert archive.add(instance(1)) == ref
+        with pytest.raises(InstanceConflict):
+            archive.add(instance(1, PatientComments="other"))
+        assert archive.verify().errors == ()
+
+
+def test_a_fork_that_ends_leaves_its_parents_archive_alone(tmp_path, instance):
+    with Archive(tmp_path) as archive:
+        archive.add(instance(1))
+        assert len(archive) == 1
+        child = os.fork()
+        if child == 0:
+            archive._shelf.store.end()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert list((tmp_path / "incoming").glob(f"{os.getpid()}-*.lock"))
+        archive.add(instance(2, Rows=1024, Columns=2048, PixelData=bytes(4 << 20)))
+        assert len(archive) == 2
+
+
+def test_a_sender_whose_title_is_none_is_left_out(tmp_path, instance, encode):
+    encoded = encode(instance(1))
+    with Archive(tmp_path) as archive:
+        receiving = archive.receiving(**encoded.announced, source_ae_title="much too long to be a title")
+        receiving.write(encoded.dataset)
+        assert "SourceApplicationEntityTitle" not in archive.open(receiving.commit()).file_meta

@@ -15,7 +15,7 @@ from workbench.archive._index import Row
 from workbench.archive._reading import buffer_header, file_header
 from workbench.archive._shelf import Shelf
 from workbench.archive._store import digest, same_bytes, space_checked
-from workbench.entities import InstanceRef, uid_checked
+from workbench.entities import InstanceRef, ae_title_checked, uid_checked
 from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, FileError, InstanceConflict
 from workbench.files import Part10, meta_bytes
 
@@ -39,8 +39,8 @@ class Receiving:
         self._class = uid_checked(sop_class_uid, name="SOP Class UID (0008,0016)")
         self._uid = uid_checked(sop_instance_uid, name="SOP Instance UID (0008,0018)")
         self._syntax = uid_checked(transfer_syntax_uid, name="Transfer Syntax UID (0002,0010)")
-        self._source = source_ae_title
-        self._buffer = bytearray(meta_bytes(self._class, self._uid, self._syntax, source_ae_title=source_ae_title))
+        self._source = _ae_title(source_ae_title)
+        self._buffer = bytearray(meta_bytes(self._class, self._uid, self._syntax, source_ae_title=self._source))
         self._offset = self.size_bytes = len(self._buffer)
         self._descriptor = -1
         self._temporary = ""
@@ -184,6 +184,14 @@ class Receiving:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.discard()
+
+
+def _ae_title(value: str) -> str:
+    """Return the sender's AE title, or nothing where it is none: no reason to lose an instance."""
+    try:
+        return ae_title_checked(value) if value else ""
+    except AttributeUnusable:
+        return ""
 
 
 def _is_sound(path: Path) -> bool:

@@ -63,11 +63,13 @@ class Shelf:
             self.store.path(uid).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Write what waits, give the lock back."""
+        """Write what waits, give the lock back; where it can't be written, leave word to index the files again."""
         try:
             self.index.close()
-        finally:
-            self.store.end()
+        except BaseException:
+            self.store.end(in_order=False)
+            raise
+        self.store.end()
 
     def verify(self) -> list[Finding]:
         """Compare every row with its file and every file with its row."""

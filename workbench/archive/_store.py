@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -48,6 +49,7 @@ class Store:
         self._lock_path = self._incoming / f"{name}.lock"
         self._lock: sqlite3.Connection | None = None
         self._process = os.getpid()
+        self._naming = threading.Lock()
         self._number = itertools.count()
 
     def begin(self) -> bool:
@@ -74,18 +76,20 @@ class Store:
         _logger.warning("a process that used the archive ended without closing it; %d unfinished files were removed", left)
         return True
 
-    def end(self) -> None:
-        """Remove our folder and give the lock back."""
+    def end(self, *, in_order: bool = True) -> None:
+        """Remove our folder and give the lock back; if not `in_order` its file stays, as that of a process that died."""
         if os.getpid() != self._process:  # a fork that ends: the folder is its parent's
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
-            with contextlib.suppress(OSError):
-                self._lock_path.unlink(missing_ok=True)
+            if in_order:
+                with contextlib.suppress(OSError):
+                    self._lock_path.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
-            with contextlib.suppress(OSError):  # some systems remove no file that is open
-                self._lock_path.unlink(missing_ok=True)
+            if in_order:
+                with contextlib.suppress(OSError):  # some systems remove no file that is open
+                    self._lock_path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------ names
     def path(self, sop_instance_uid: str) -> Path:
@@ -122,13 +126,13 @@ class Store:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            try:
-                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                return False
-            os.replace(temporary, target)  # noqa: PTH105 - text paths on the fast way
+            # no hard links here: threads of this process wait for each other instead
+            with self._naming:
+                if Path(target).exists():
+                    return False
+                Path(temporary).rename(target)
         else:
-            os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary)  # noqa: PTH108 - text paths on the fast way
         if self.durable:
             sync_folder(Path(target).parent)
         return True
