@@ -48,11 +48,12 @@ def element(tag, vr, value):
     )
 
 
-def instance(uid, *, sop_class=CT, name="SCRIPTED^CASE", pixels=b"\1\0" * 512, study="1.2.3.4", series="1.2.3.4.5"):
+def instance(uid, *, sop_class=CT, name="SCRIPTED^CASE", pixels=b"\1\0" * 512, study="1.2.3.4", series="1.2.3.4.5", comments=""):
     """Encode a small CT image in Explicit VR Little Endian."""
     return (
         element(0x00080016, "UI", sop_class) + element(0x00080018, "UI", uid) + element(0x00080060, "CS", "CT")
         + element(0x00100010, "PN", name) + element(0x00100020, "LO", "SCRIPTED")
+        + element(0x00104000, "LT", comments)
         + element(0x0020000D, "UI", study) + element(0x0020000E, "UI", series) + element(0x7FE00010, "OW", pixels)
     )  # fmt: skip
 
