@@ -1,10 +1,12 @@
 """Storing at DCMTK's storescp: what arrives, and what its faults bring about."""
 
 import contextlib
+import csv
 import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +250,36 @@ def test_nobody_there(paths, free_port):
     report = store(Peer(name="x", ae_title="X", port=free_port()), paths, retry=SOON)
     assert [row.outcome for row in report] == ["failed"] * 5
     assert "Nothing listens" in report[0].message
+
+
+# ------------------------------------------------------------ real objects
+
+
+@pytest.mark.slow
+def test_real_objects_arrive_byte_for_byte(corpus, storescp):
+    """A peer that writes what it reads (+B) shows what was on the wire, whatever maker the object is from."""
+    rows = csv.DictReader((corpus / "index.csv").open())
+    paths = [
+        corpus / row["path"] for row in rows if row["sop_class_uid"] and not row["path"].startswith(("dicomdir/", "malformed/"))
+    ]
+    running = storescp("+B", "+xa", "-pm")
+    report = store(running.peer, [path for path in paths if path.is_file()])
+    came = received(running)
+    times = Counter(row.sop_instance_uid for row in report)  # some objects share a UID, and the later one is kept
+    verbatim = [
+        row
+        for row in report
+        if row.outcome == "stored" and row.sent_transfer_syntax_uid == row.transfer_syntax_uid and times[row.sop_instance_uid] == 1
+    ]
+    assert len(verbatim) > 200
+    changed = [
+        row.source
+        for row in verbatim
+        if dataset_bytes(came[row.sop_instance_uid])
+        != dataset_bytes(Path(row.source))[: row.size_bytes].ljust(row.size_bytes, b"\0")
+    ]
+    assert changed == []
+    assert {row.outcome for row in report} <= {"stored", "refused"}
 
 
 # ------------------------------------------------------------ attempts

@@ -79,7 +79,7 @@ def _walked(source: bytes | io.FileIO, offset: int, size: int, transfer_syntax_u
     structure = walk(open_source(source), offset, encoding_of(transfer_syntax_uid))
     if structure.ending in {Ending.CUT, Ending.BROKEN}:
         raise DatasetIncomplete(
-            f"The dataset {'ends too early' if structure.ending is Ending.CUT else 'is malformed'} in {structure.where}: "
+            f"The dataset {'ends too early' if structure.ending is Ending.CUT else 'is malformed'}, {structure.where}: "
             f"after {structure.end - offset} good bytes of {size} (PS3.5 7.1). Nothing was sent of it."
         )
     found = {element.tag: element.value.rstrip(b"\0 ").decode("ascii", "replace") for element in structure.top[:20]}

@@ -14,9 +14,10 @@ from pydicom.uid import UID
 
 from workbench.entities import uid_checked
 from workbench.errors import AttributeUnusable, InputError, WorkbenchError
-from workbench.files.part10 import Part10
+from workbench.files import Part10
+from workbench.files.encoding import encoding_of
 from workbench.network._glance import glance
-from workbench.network.bulk import Content, FileContent, MemoryContent
+from workbench.network.bulk import Content, FileContent, MemoryContent, PaddedContent
 from workbench.network.transcode import can_leave, encoded, recoded
 
 __all__ = ["Outgoing", "Source", "look_at", "opened"]
@@ -103,6 +104,8 @@ def _looked_at(source: Source, index: int, name: str) -> Outgoing:
         if not value:
             raise AttributeUnusable(f"Storing needs a SOP {keyword} UID, which neither file meta nor dataset has (PS3.4 B.2.1).")
         uid_checked(value, name=f"SOP {keyword} UID")
+    if not place.transfer_syntax_uid:
+        raise AttributeUnusable("Its file meta information has no Transfer Syntax UID (0002,0010) (PS3.10 7.1).")
     syntax = uid_checked(place.transfer_syntax_uid, name="Transfer Syntax UID (0002,0010)")
     return Outgoing(index, name, place.sop_class_uid, place.sop_instance_uid, syntax, place, data)
 
@@ -133,6 +136,19 @@ def opened(item: Outgoing, *, transfer_syntax_uid: str) -> tuple[Outgoing, Conte
     OSError
         If the file can't be read.
     """
+    item, content = _opened(item, transfer_syntax_uid)
+    if content.size % 2 == 0:
+        return item, content
+    if encoding_of(transfer_syntax_uid).is_deflated:
+        return item, PaddedContent(content)
+    content.close()
+    raise AttributeUnusable(
+        "Its dataset has an odd number of bytes, so that some value in it is not padded (PS3.5 7.1), and no peer need take "
+        "that. Read it and save it again with workbench.files, which pads it."
+    )
+
+
+def _opened(item: Outgoing, transfer_syntax_uid: str) -> tuple[Outgoing, Content]:
     source, is_verbatim = item.source, transfer_syntax_uid == item.transfer_syntax_uid
     if isinstance(source, Dataset):
         data = encoded(source, transfer_syntax_uid) if is_verbatim else recoded(source, to=transfer_syntax_uid)

@@ -19,7 +19,17 @@ from typing import NoReturn, Protocol
 from workbench.entities import Timeouts, plain
 from workbench.errors import AssociationAborted, Cancelled, ContextRejected, DatasetIncomplete, PeerTimeout
 
-__all__ = ["Channel", "Content", "FileContent", "MemoryContent", "Response", "command_set", "parse_command_set", "store_request"]
+__all__ = [
+    "Channel",
+    "Content",
+    "FileContent",
+    "MemoryContent",
+    "PaddedContent",
+    "Response",
+    "command_set",
+    "parse_command_set",
+    "store_request",
+]
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +109,25 @@ class FileContent:
                 if not (count := self.file.readinto(view[filled:])):
                     raise DatasetIncomplete("The file became shorter while it was sent.")
                 filled += count
+
+
+class PaddedContent:
+    """A content of odd length with a NUL behind it, as fragments must have even lengths (PS3.8 9.3.5.1, PS3.5 A.5)."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self.size = content.size + 1
+
+    def fill(self, views: list[memoryview], offset: int) -> None:
+        """Read from `offset` into all of `views`."""
+        if offset + sum(map(len, views)) == self.size:
+            views[-1][-1] = 0
+            views = [*views[:-1], views[-1][:-1]]
+        self._content.fill(views, offset)
+
+    def close(self) -> None:
+        """Close what is padded."""
+        self._content.close()
 
 
 def _after(views: list[memoryview], done: int) -> list[memoryview]:

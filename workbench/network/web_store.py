@@ -78,10 +78,9 @@ class WebSender(Sender):
 
     def _post(self, parts: list[_Part]) -> None:
         boundary = secrets.token_hex(16)
-        heads = [
-            f'--{boundary}\r\nContent-Type: application/dicom; transfer-syntax="{item.transfer_syntax_uid}"\r\n\r\n'.encode() + meta
-            for item, meta, _ in parts
-        ]
+        # no transfer-syntax parameter: the file meta information says it, and some servers refuse the parameter
+        line = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        heads = [line + meta for _, meta, _ in parts]
         end = f"--{boundary}--\r\n".encode()
         size = sum(len(head) + part[2].size + 2 for head, part in zip(heads, parts, strict=True)) + len(end)
         headers = {
