@@ -22,8 +22,8 @@ from workbench.files import Part10, meta_bytes
 __all__ = ["Receiving"]
 
 
-#: A smaller instance is written by one call when it is complete; a larger one is written as it comes.
-GATHERED_BYTES = 1 << 20
+#: A smaller instance is written by one call when it is complete; a larger one is written as it comes, while more is on its way.
+GATHERED_BYTES = 1 << 16
 
 
 class Receiving:
@@ -45,6 +45,7 @@ class Receiving:
         self._descriptor = -1
         self._temporary = ""
         self._ended = False
+        self.was_there = False  # set by commit() where the same bytes were
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next bytes of the dataset; `chunk` may be used again when this returns.
