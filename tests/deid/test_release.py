@@ -101,8 +101,8 @@ def test_nothing_is_said_about_values(planted, keys):
 
 
 def test_references_among_the_files_of_a_study_still_resolve(keys, tmp_path):
-    study = phantoms.pet_ct()
-    originals = [*study.ct[:5], *study.pet[:5], *phantoms.everything()[-8:]]
+    study, eye = phantoms.pet_ct(), phantoms.oct()
+    originals = [*study.ct[:5], *study.pet[:5], eye.volume, eye.localizer]
     made = [released(d, keys).dataset for d in originals]
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID"):
         pairs = {(str(o.get(keyword, "")), str(n.get(keyword, ""))) for o, n in zip(originals, made, strict=True)}
@@ -218,3 +218,49 @@ def test_a_plan_survives_a_pickle(planted):
     back = pickle.loads(pickle.dumps(plan))
     assert back == plan
     assert back.options == plan.options
+
+
+def test_nothing_is_left_in_a_deflated_file_either_nor_in_its_preamble(planted, keys):
+    import zlib
+
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    original = copy.deepcopy(planted.dataset)
+    original.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    original.preamble = b"MZ" + bytes(120) + b"CANARY"
+    made = released(original, keys)
+    content = encoded(made.dataset)
+    start = 144 + int.from_bytes(content[140:144], "little")  # after the group length and what it counts
+    inflated = zlib.decompress(content[start:], -zlib.MAX_WBITS).lower()
+    assert b"pseudonym" in inflated
+    assert [i for i in (*planted.identities, "CANARY") if i.lower().encode() in inflated or i.encode() in content] == []
+    assert not deid.verify(original, made, identities=planted.identities)
+
+
+def test_patients_without_a_name_are_not_taken_for_one(keys):
+    def unknown(study):
+        dataset = Dataset()
+        dataset.PatientID, dataset.PatientName, dataset.StudyInstanceUID = "", "", study
+        dataset.file_meta = phantoms.planted_ct().dataset.file_meta
+        return released(dataset, keys).dataset.PatientID
+
+    assert unknown("1.2.3") == unknown("1.2.3") != unknown("1.2.4")
+
+
+def test_an_overlay_in_unused_bits_of_the_pixels_is_found(keys, planted):
+    dataset = copy.deepcopy(planted.dataset)
+    dataset.add_new(0x60000102, "US", 12)
+    assert [(f.section, f.path) for f in released(dataset, keys).findings] == [("PS3.5 8.1.2", "PixelData")]
+
+
+def test_hostile_values_are_not_in_plans_and_reports(keys):
+    payload = "<img src=x onerror=alert(1)>"
+    dataset = Dataset()
+    dataset.PatientName = dataset.StudyDescription = payload
+    dataset.private_block(0x11, payload, create=True).add_new(1, "LO", payload)
+    dataset.file_meta = phantoms.planted_ct().dataset.file_meta
+    plan = deid.plan(dataset)
+    made = deid.apply(plan, dataset, keys=keys)
+    for html in (plan._repr_html_(), deid.report(plan)._repr_html_(), deid.report(made)._repr_html_()):
+        assert "<img" not in html
+        assert "onerror" not in html

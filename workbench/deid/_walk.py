@@ -39,6 +39,9 @@ def path_of(parent: str, tag: BaseTag) -> str:
 
 def decoded(dataset: Dataset, tag: BaseTag) -> DataElement | None:
     """Return an element, or None where its value can't be decoded."""
+    found: object = dataset.get_item(tag)
+    if isinstance(found, DataElement):
+        return found
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         try:

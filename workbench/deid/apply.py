@@ -62,7 +62,8 @@ def apply(plan: Plan, dataset: Dataset, *, keys: Keys) -> Released:
     dataset : pydicom.Dataset
         The original, which is not changed.
     keys : Keys
-        The secret behind new UIDs, pseudonyms and moved dates.
+        The secret behind new UIDs, pseudonyms and moved dates. A patient is a Patient ID with its issuer; where both
+        Patient ID and Patient's Name are empty, a study.
 
     Returns
     -------
@@ -83,7 +84,8 @@ def apply(plan: Plan, dataset: Dataset, *, keys: Keys) -> Released:
     chosen = plan.actions
     _covered(needed, chosen)
     patient_id = _text(dataset, "PatientID")
-    patient = f"{_text(dataset, 'IssuerOfPatientID')}\0{patient_id or _text(dataset, 'PatientName')}"
+    named = patient_id or _text(dataset, "PatientName") or _text(dataset, "StudyInstanceUID")  # strangers are not one person
+    patient = f"{_text(dataset, 'IssuerOfPatientID')}\0{named}"
     work = _Work(chosen, keys, patient, patient_id, keys.shift_days(patient), [])
     released = _built(dataset, "", work)
     _mark(released, plan.options)

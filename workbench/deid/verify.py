@@ -78,18 +78,24 @@ def _finding(path: str, kind: str, *, is_certain: bool = True) -> Finding:
 
 
 def _needles(original: Dataset, options: Options, identities: Iterable[str]) -> set[Needle]:
-    kept = {step.path for step in plan(original, options) if step.action == "K"}
+    actions = plan(original, options).actions
     found = {Needle("given text", text.lower()) for text in identities}
     retained: set[str] = set()
+    harmless: set[str] = set()  # what the profile leaves alone is no secret where a maker repeats it
     for place, enter in places(original):
         enter.append(True)
-        if place.element is not None and place.path not in kept:
-            found |= {Needle(kind, text.strip().lower()) for kind, text in identities_of(place)}
-        elif place.element is not None:
+        if place.element is None:
+            continue
+        action = actions.get(place.path, "")
+        if action == "K":
             retained |= {text.lower() for text in texts(place.element.value)}
+            continue
+        found |= {Needle(kind, text.strip().lower()) for kind, text in identities_of(place)}
+        if not action and not place.tag.is_private and not any(actions.get(path, "") in {"X", "Z"} for _, path in place.within):
+            harmless |= {text.strip().lower() for text in texts(place.element.value)}
     passed = {DUMMY_TEXT.lower(), "pseudonym", "anonymous", "19000101", *(uid.lower() for uid in UID_dictionary)}
     wanted = {n for n in found if len(n.text) >= SHORTEST[n.kind][0] and n.text not in passed}
-    return {n for n in wanted if not _is_retained(n, retained, options)}
+    return {n for n in wanted if not _is_retained(n, retained, options) and not (n.kind == "private text" and n.text in harmless)}
 
 
 def _is_retained(needle: Needle, retained: set[str], options: Options) -> bool:
@@ -111,7 +117,12 @@ def _in_values(dataset: Dataset, needles: list[Needle]) -> Iterator[tuple[str, N
                 lower = text.lower()
                 for needle in needles:
                     if needle.is_in(lower):
-                        yield place.path, needle, needle.kind in CERTAIN or not is_vocabulary
+                        yield place.path, needle, not is_vocabulary or _is_telling(needle, place.element.VR)
+
+
+def _is_telling(needle: Needle, vr: str) -> bool:
+    """Whether a find among words and numbers of the standard is no coincidence."""
+    return needle.kind == "given text" or (needle.kind in CERTAIN and vr not in {"DS", "IS"})
 
 
 def _in_bytes(dataset: Dataset, needles: list[Needle], original: Dataset) -> list[Finding]:

@@ -38,6 +38,9 @@ class Node:
 
 def element(dataset: Dataset, tag: BaseTag) -> tuple[str, str, object]:
     """Return VR, name and value; a value that can't be decoded is returned as its bytes."""
+    known: object = dataset.get_item(tag)
+    if isinstance(known, DataElement):
+        return str(known.VR), known.name, known.value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
