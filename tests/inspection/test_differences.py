@@ -104,3 +104,15 @@ def test_a_difference_seen_from_the_other_side_is_the_same_difference(values):
     there = [(d.path, d.kind, d.left, d.right) for d in inspection.differences(a, b)]
     back = [(d.path, turned[d.kind], d.right, d.left) for d in inspection.differences(b, a)]
     assert there == back
+
+
+def test_values_written_as_text_are_equal_when_their_text_is():
+    """A date object and the text of the same date are one value; so is a number before and after it was cut to 16 characters."""
+    from pydicom.valuerep import DA, DSfloat
+
+    one, other = Dataset(), Dataset()
+    one.StudyDate, other.StudyDate = DA("20260102"), "20260102"
+    one.PatientWeight, other.PatientWeight = DSfloat(-143.244680851063829, auto_format=True), "-143.24468085106"
+    assert differences(one, other) == ()
+    other.StudyDate = "20260103"
+    assert [d.path for d in differences(one, other)] == ["StudyDate"]

@@ -1,3 +1,9 @@
-"""(under construction)."""
+"""A simulated imaging department: an archive, its server and phantoms, in the kernel.
 
-__all__: list[str] = []
+Knows: archive, server, phantoms.
+Does not know: widgets.
+"""
+
+from workbench.department.department import Department
+
+__all__ = ["Department"]

@@ -1,3 +1,10 @@
-"""(under construction)."""
+"""The order of work: pull, release, annotate, exchange, each with its audit line.
 
-__all__: list[str] = []
+Knows: which room does what, and in which order.
+Does not know: SQL, sockets, JavaScript.
+"""
+
+from workbench.flows import annotate, exchange, pull, release
+from workbench.flows.audit import Audit, AuditLine, AuditLines, Step
+
+__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "pull", "release"]

@@ -5,7 +5,7 @@ Does not know: DIMSE, files, SQL.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -23,9 +23,9 @@ __all__ = ["find", "references", "retrieve"]
 def find(
     peer: Peer,
     *,
-    level: str = "STUDY",
-    model: str = "STUDY",
-    via: str = "dimse",
+    level: Literal["PATIENT", "STUDY", "SERIES", "IMAGE"] = "STUDY",
+    model: Literal["PATIENT", "STUDY"] = "STUDY",
+    via: Literal["dimse", "web"] = "dimse",
     limit: int | None = None,
     audit: Audit | None = None,
     **keys: Any,
@@ -92,7 +92,7 @@ def retrieve(
     what: pd.DataFrame | Reference | Iterable[Reference],
     *,
     into: Archive,
-    method: str | None = None,
+    method: Literal["auto", "get", "move", "web"] | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
     audit: Audit | None = None,

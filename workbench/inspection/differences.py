@@ -21,6 +21,9 @@ __all__ = ["Difference", "Differences", "differences"]
 
 _SHOWN = 200
 
+# written as text: a date object and the text of the same date, or a number before and after it was cut to 16 characters, are equal
+_AS_TEXT = frozenset({"DA", "DS", "DT", "IS", "TM"})
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -144,7 +147,8 @@ def _compared(step: _Step) -> tuple[list[Difference], list[_Pair]]:
         return [_item(f"{path}[{i}]", "removed", one[i]) for i in range(len(other), len(one))] + [
             _item(f"{path}[{i}]", "added", other[i]) for i in range(len(one), len(other))
         ], pairs
-    if not _equal(one, other):
+    same = _equal(one, other) or (_AS_TEXT.issuperset({left_vr, right_vr}) and _texts(one) == _texts(other))
+    if not same:
         return [Difference(path, label, name, "changed", _shown(one), _shown(other))], []
     same_vr = left_vr == right_vr
     return ([] if same_vr else [Difference(path, label, name, "vr changed", left_vr, right_vr)]), []
@@ -164,6 +168,10 @@ def _equal(one: object, other: object) -> bool:
     if one is None or other is None or one == "" or other == "":
         return one in (None, "", b"") and other in (None, "", b"")
     return bool(one == other)
+
+
+def _texts(value: object) -> list[str]:
+    return [str(part) for part in _listed(value)]
 
 
 def _listed(value: object) -> list[object]:
