@@ -223,3 +223,34 @@ def test_a_sender_whose_title_is_none_is_left_out(tmp_path, instance, encode):
         receiving = archive.receiving(**encoded.announced, source_ae_title="much too long to be a title")
         receiving.write(encoded.dataset)
         assert "SourceApplicationEntityTitle" not in archive.open(receiving.commit()).file_meta
+
+
+OPENER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from archive_test_instances import instance
+from workbench.archive import Archive
+sys.stdin.readline()
+for turn in range(10):
+    with Archive(sys.argv[1]) as archive:
+        archive.add(instance(turn, study=int(sys.argv[3])))
+"""
+
+
+def test_many_processes_that_open_and_close_a_new_archive_at_once(tmp_path, helper_folder):
+    root = tmp_path / "archive"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, str(root), str(helper_folder), str(n)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for n in range(1, 5)
+    ]  # fmt: skip
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 4
+    with Archive(root) as archive:
+        assert len(archive) == 40
+        assert archive.verify() == ()
+    assert list((root / "incoming").iterdir()) == []

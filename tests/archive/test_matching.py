@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import time
+import warnings
 
 import pytest
 from hypothesis import given
@@ -17,8 +18,10 @@ from workbench.errors import AttributeUnusable, QueryKeyInvalid
 
 def of(**values) -> Dataset:
     dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a key is not a value
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
     return dataset
 
 

@@ -139,6 +139,12 @@ def test_counts_and_modalities_are_computed(filled):
     assert (one.InstanceAvailability, one.AvailableTransferSyntaxUID) == ("ONLINE", "1.2.840.10008.1.2.1")
 
 
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY", "SERIES", "IMAGE"])
+def test_everything_is_online_at_every_level(filled, level):
+    answers = list(filled[0].find(keys(level, InstanceAvailability=""), model="PATIENT"))
+    assert {a.InstanceAvailability for a in answers} == {"ONLINE"}
+
+
 def test_an_answer_that_is_not_ascii_says_its_character_set(filled):
     archive, _ = filled
     for answer in archive.find(keys("STUDY", PatientName="")):

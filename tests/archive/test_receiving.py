@@ -1,5 +1,6 @@
 """Receiving: what may come in, what is refused, and that a refusal leaves nothing behind."""
 
+import itertools
 import os
 import resource
 import subprocess
@@ -8,6 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -18,7 +21,7 @@ from pydicom.uid import (
 )
 
 from workbench.archive import Archive
-from workbench.errors import AttributeUnusable, DatasetIncomplete, InstanceConflict, StorageFull, UidInvalid
+from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, InstanceConflict, StorageFull, UidInvalid
 from workbench.files import Part10
 
 
@@ -244,3 +247,37 @@ def test_a_large_instance_takes_little_memory(tmp_path, instance, encode):
         grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown_kb < 100_000
         archive.remove(ref)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, 2_500_000), max_size=12))
+def test_any_cutting_into_pieces_gives_the_same_bytes(tmp_path, instance, encode, cuts):
+    """Pieces below, at and above what is gathered in memory; the sender's buffer is used again at once."""
+    encoded = encode(instance(1, Rows=1000, Columns=1250, PixelData=bytes(range(250)) * 10_000))
+    whole = encoded.dataset
+    with Archive(tmp_path) as archive:
+        receiving = archive.receiving(**encoded.announced)
+        for start, end in itertools.pairwise([0, *sorted(cuts), len(whole)]):
+            piece = bytearray(whole[start:end])
+            receiving.write(memoryview(piece))
+            piece[:] = bytes(len(piece))
+        path = archive.path(receiving.commit())
+        assert path.read_bytes()[Part10.locate(path).dataset_offset :] == whole
+
+
+def test_a_finished_or_closed_receiving_says_so(tmp_path, instance, encode):
+    encoded = encode(instance())
+    archive = Archive(tmp_path)
+    receiving, late = archive.receiving(**encoded.announced), archive.receiving(**encoded.announced)
+    receiving.write(encoded.dataset)
+    receiving.commit()
+    with pytest.raises(ArchiveError, match="already committed"):
+        receiving.write(b"more")
+    with pytest.raises(ArchiveError, match="already committed"):
+        receiving.commit()
+    late.write(encoded.dataset)
+    archive.close()
+    with pytest.raises(ArchiveError):
+        late.commit()
+    with Archive(tmp_path) as again:
+        assert len(again) == 1

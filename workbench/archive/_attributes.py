@@ -35,7 +35,7 @@ COMPUTED = {
     "ModalitiesInStudy": "STUDY",
     "SOPClassesInStudy": "STUDY",
     "NumberOfSeriesRelatedInstances": "SERIES",
-    "InstanceAvailability": "IMAGE",
+    "InstanceAvailability": "PATIENT",
     "AvailableTransferSyntaxUID": "IMAGE",
 }
 

@@ -103,6 +103,8 @@ class Index:
     def add(self, row: Row) -> None:
         """Take a row; it is in the database after the next :meth:`flush` or a little later by itself."""
         with self._pending_changed:
+            if self._closed:
+                raise ArchiveError("The archive is closed.")
             self._pending.append(row)
             self._pending_changed.notify()
 
@@ -187,16 +189,16 @@ class Index:
                 self._idle.append(connection)
 
     def close(self) -> None:
-        """Write what waits, end the thread, close every connection."""
-        if self._closed:
-            return
+        """Take no more rows, end the thread, write what waits, close every connection."""
+        with self._pending_changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._pending_changed.notify_all()
+        self._thread.join(10)
         try:
             self.flush()
         finally:
-            with self._pending_changed:
-                self._closed = True
-                self._pending_changed.notify_all()
-            self._thread.join(10)
             while self._idle:
                 self._idle.pop().close()
             self._writer.close()
@@ -228,7 +230,7 @@ def _translated(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
             raise StorageFull(
-                f"No space is left for the index {str(path)!r}; what was stored stays and is indexed later."
+                f"No space is left for the index {str(path)!r}, or its device fails; what was stored stays and is indexed later."
             ) from error
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise ArchiveError(f"The index {str(path)!r} was locked by another process for {_BUSY_S:.0f} s. Try again.") from error

@@ -16,7 +16,7 @@ from workbench.archive._reading import buffer_header, file_header
 from workbench.archive._shelf import Shelf
 from workbench.archive._store import digest, same_bytes, space_checked
 from workbench.entities import InstanceRef, ae_title_checked, uid_checked
-from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, FileError, InstanceConflict
+from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, InstanceConflict, NotDicom
 from workbench.files import Part10, meta_bytes
 
 __all__ = ["Receiving"]
@@ -116,6 +116,7 @@ class Receiving:
             published = self._publish()
         if not published:
             self._meet(self._shelf.store.path(self._uid))
+            self.was_there = True
         self._shelf.take(Row(header.values, self._syntax, self._source, self.size_bytes))
         return _reference(header.values)
 
@@ -199,7 +200,7 @@ def _is_sound(path: Path) -> bool:
     try:
         part = Part10.locate(path)
         file_header(path, part.dataset_offset, part.transfer_syntax_uid)
-    except (FileError, OSError):
+    except (DatasetIncomplete, NotDicom):
         return False
     return True
 
