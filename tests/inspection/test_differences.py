@@ -113,6 +113,6 @@ def test_values_written_as_text_are_equal_when_their_text_is():
     one, other = Dataset(), Dataset()
     one.StudyDate, other.StudyDate = DA("20260102"), "20260102"
     one.PatientWeight, other.PatientWeight = DSfloat(-143.244680851063829, auto_format=True), "-143.24468085106"
-    assert differences(one, other) == ()
+    assert inspection.differences(one, other) == ()
     other.StudyDate = "20260103"
-    assert [d.path for d in differences(one, other)] == ["StudyDate"]
+    assert [d.path for d in inspection.differences(one, other)] == ["StudyDate"]
