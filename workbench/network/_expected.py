@@ -173,9 +173,9 @@ def by_dimse(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -
                 expected, refs, lambda wanted, level, **keys: _answers(peer, conversation, wanted.identifier(level, **keys), cancel)
             )
     except (ContextRejected, StatusFailure) as error:
-        if not expected.wanted and any(isinstance(ref, PatientRef) for ref in refs):
+        if any(isinstance(ref, PatientRef) for ref in refs):
             raise
-        expected.wanted = expected.wanted or wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
+        expected.wanted = wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
         expected.notes.append(f"Which instances to expect is not known: {error}")
     return expected
 
@@ -204,8 +204,7 @@ def _asked(expected: Expected, refs: list[Reference], ask: Callable[..., Iterabl
         refs = [*refs, *(StudyRef(uid) for uid in studies)]
         if not studies:
             expected.absent.append("a patient")
-    expected.wanted = wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
-    for wanted in expected.wanted:
+    for wanted in wanted_of(ref for ref in refs if not isinstance(ref, PatientRef)):
         before = len(expected.instances)
         parts = [wanted]
         if wanted.level == "STUDY" and not is_relational:
@@ -213,7 +212,9 @@ def _asked(expected: Expected, refs: list[Reference], ask: Callable[..., Iterabl
             parts = [Wanted(wanted.study_instance_uid, answer["SeriesInstanceUID"]) for answer in answers]
         for part in parts:
             expected.add(ask(part, "IMAGE", SeriesInstanceUID=None, SOPInstanceUID=None, SOPClassUID=None), part)
-        if len(expected.instances) == before:
+        if len(expected.instances) > before:
+            expected.wanted.append(wanted)
+        else:
             expected.absent.append(f"{wanted.level.lower()} {wanted.series_instance_uid or wanted.study_instance_uid}")
 
 

@@ -102,9 +102,12 @@ class Parcel:
             raise
 
     def commit(self) -> Any:
-        """Keep the instance."""
+        """Keep the instance; one that is in conflict is kept too, so that the peer goes on with the others."""
         try:
             reference = self._sink.commit()
+        except InstanceConflict as error:
+            self._failed(error)
+            return None
         except Exception as error:
             self._failed(error)
             raise

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from workbench.entities import Peer, Reference, Rows, html_safe
-from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError
+from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network import _expected, contexts
 from workbench.network._conversation import Response
 from workbench.network._expected import Expected, Wanted, conversing, refusal
@@ -186,6 +186,8 @@ def retrieve(
         task.by_move()
     elif way == "web":
         task.by_web()
+    if task.refused and not task.here:
+        raise task.refused
     report = task.report(way, time.monotonic() - start)
     log.info("retrieved from %s by %s: %s", peer.name, way, report.counts())
     return report
@@ -208,6 +210,7 @@ class _Task:
     final: Response | None = None
     failed_uids: set[str] = field(default_factory=set)
     trouble: NetworkError | None = None
+    refused: StatusFailure | None = None
     broken: int = 0
 
     def cancel(self) -> bool:
@@ -277,15 +280,18 @@ class _Task:
                     self.broken += fetch(self.peer, path, receive=self.intake.receiving, cancel=self.cancel)
                 except Stopped:
                     return
+                except StatusFailure as refused:
+                    self.refused = self.refused or refused
 
     def _note(self, operation: str, response: Response, *, port: int = 0) -> None:
-        """Take a response; a status that says no is an error where nothing has come."""
+        """Take a response; that a request was refused is remembered, the others are still made."""
         if not response.is_final:
             return
-        self.final = response
+        if response.status or self.final is None:
+            self.final = response
         self.failed_uids.update(response.failed_uids)
         status = response.status
-        if status in {0, CANCELLED} or status >> 12 == 0xB or self.here:
+        if status in {0, CANCELLED} or status >> 12 == 0xB:
             return
         remedy = ""
         if status == _DESTINATION_UNKNOWN:
@@ -293,7 +299,7 @@ class _Task:
                 f"The peer does not know {self.peer.calling_ae_title!r} as a destination: ask its administrator to add that AE "
                 f"title with this machine's address and port {port}, or set calling_ae_title and move_port to what it knows."
             )
-        raise refusal(self.peer, operation, response, remedy=remedy)
+        self.refused = self.refused or refusal(self.peer, operation, response, remedy=remedy)
 
     def _rows_tell(self) -> "_RowsTell":
         return _RowsTell(self)
@@ -319,6 +325,8 @@ class _Task:
         status = self.final.status if self.final else None
         if self.trouble:
             return Retrieved(uid, sop_class_uid, "missing", None, str(self.trouble), 0)
+        if self.refused:
+            return Retrieved(uid, sop_class_uid, "missing", self.refused.status, str(self.refused), 0)
         if self.cancelled:
             return Retrieved(uid, sop_class_uid, "missing", status, "It was cancelled before this one came.", 0)
         outcome = "failed" if uid in self.failed_uids else "missing"
