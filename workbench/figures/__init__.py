@@ -8,7 +8,7 @@ Does not know: the browser, files' contents, peers.
 
 from workbench.figures.images import contact_sheet, image
 from workbench.figures.ophthalmic import ophthalmic
-from workbench.figures.pet import VolumeLike, pet
+from workbench.figures.pet import pet
 from workbench.figures.presentation import marks, presentation
 from workbench.figures.saving import save
 

@@ -33,6 +33,7 @@ __all__ = [
     "nice_length",
     "paper",
     "scale_bar",
+    "settled",
     "show",
     "text",
 ]
@@ -48,6 +49,12 @@ def paper(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
     engine: Any = figure.get_layout_engine()
     engine.set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03)
+    return figure
+
+
+def settled(figure: Figure) -> Figure:
+    """Return the figure arranged: sizes of words and pictures depend on each other, which takes a first pass."""
+    figure.draw_without_rendering()
     return figure
 
 

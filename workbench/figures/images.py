@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.errors import InputError
-from workbench.figures._drawing import add_axes, color_bar, heading, letters, paper, scale_bar, show, text
+from workbench.figures._drawing import add_axes, color_bar, heading, letters, paper, scale_bar, settled, show, text
 from workbench.rendering import RenderPlan, Spacing, Window, orientation, render, resolve, spacing
 
 __all__ = ["caption", "contact_sheet", "image", "panel"]
@@ -58,7 +58,7 @@ def image(
         As :func:`workbench.rendering.resolve` and :func:`workbench.rendering.render` do.
     """
     figure, _ = panel(dataset, resolve(dataset, state=state, window=window), frame=frame, title=title)
-    return figure
+    return settled(figure)
 
 
 def panel(dataset: Dataset, plan: RenderPlan, *, frame: int, title: str | None) -> tuple[Figure, Axes]:
@@ -92,7 +92,7 @@ def caption(dataset: Dataset) -> str:
     eye = {"R": "right eye", "L": "left eye"}.get(str(dataset.get("ImageLaterality") or ""), "")
     is_eye = str(dataset.get("Modality") or "") in {"OP", "OPT", "OPM", "OAM"}
     words = [dataset.get("Modality"), eye if is_eye else "", dataset.get("SeriesDescription") or dataset.get("StudyDescription")]
-    return " · ".join(str(w) for w in words if w) or "Image"
+    return " · ".join(w if isinstance(w, str) else ", ".join(map(str, w)) for w in words if w) or "Image"
 
 
 def _subtitle(plan: RenderPlan, frame: int) -> str:
@@ -166,7 +166,7 @@ def contact_sheet(datasets: Iterable[Dataset], *, columns: int = 6, limit: int =
     grid = figure.add_gridspec(lines, columns)
     for index, dataset in enumerate(shown):
         _tile(add_axes(figure, grid[index // columns, index % columns]), dataset)
-    return figure
+    return settled(figure)
 
 
 def _tile(axes: Axes, dataset: Dataset) -> None:

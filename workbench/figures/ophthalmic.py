@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
-from workbench.figures._drawing import ACCENT, add_axes, heading, letters, paper, scale_bar, show, text
+from workbench.figures._drawing import ACCENT, add_axes, heading, letters, paper, scale_bar, settled, show, text
 from workbench.figures.images import caption
 from workbench.rendering import orientation, render, resolve, spacing
 
@@ -25,7 +25,9 @@ _HEIGHT = 4.3
 _LINE_KINDS = {"LINEAR", "NONLINEAR", ""}
 
 
-def ophthalmic(volume: Dataset, localizer: Dataset, *, bscan: int | None = None, title: str | None = None) -> Figure:
+def ophthalmic(
+    volume: Dataset, localizer: Dataset, *, bscan: int | None = None, is_stretched: bool = True, title: str | None = None
+) -> Figure:
     """Return a figure of a B-scan beside its localizer, with all B-scan positions drawn and this one highlighted.
 
     Parameters
@@ -36,6 +38,9 @@ def ophthalmic(volume: Dataset, localizer: Dataset, *, bscan: int | None = None,
         The fundus photograph or scanning laser image that its frames refer to.
     bscan : int, optional
         Index of the frame, from 0; the middle one where it is not given.
+    is_stretched : bool
+        Show the B-scan with square pixels, as the devices do, which makes layers appear thicker than they are; each direction has
+        a scale bar of its own. Otherwise both directions have the same scale.
     title : str, optional
         Instead of modality, eye and description.
 
@@ -62,20 +67,21 @@ def ophthalmic(volume: Dataset, localizer: Dataset, *, bscan: int | None = None,
     current = scans.layout.frames // 2 if bscan is None else bscan
     section = render(scans, frame=current)
     picture = render(photograph)
-    tall = section.shape[0] * scans.frame(current).spatial.pixel_aspect / section.shape[1]
+    aspect = 1.0 if is_stretched else scans.frame(current).spatial.pixel_aspect
+    tall = section.shape[0] * aspect / section.shape[1]
     width = min(max(_HEIGHT / tall, 3.0), 8.0)
     across = _HEIGHT * picture.shape[1] / (picture.shape[0] * photograph.frame(0).spatial.pixel_aspect)
     figure = paper(across + width + 0.3, _HEIGHT + 0.5)
     grid = figure.add_gridspec(1, 2, width_ratios=(across, width))
     _photograph(add_axes(figure, grid[0, 0]), localizer, picture, places, current, photograph.frame(0).spatial.pixel_aspect)
     axes = add_axes(figure, grid[0, 1])
-    show(axes, section, aspect=scans.frame(current).spatial.pixel_aspect)
+    show(axes, section, aspect=aspect)
     heading(axes, caption(volume) if title is None else title, f"B-scan {current + 1} of {scans.layout.frames}")
     letters(axes, orientation(volume, frame=current))
     if size := spacing(volume, frame=current):
         scale_bar(axes, size, columns=section.shape[1], rows=section.shape[0])
     axes.add_patch(_frame(axes))
-    return figure
+    return settled(figure)
 
 
 def _frame(axes: Axes) -> Rectangle:

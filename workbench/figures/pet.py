@@ -5,7 +5,7 @@ Does not know: how SUV is computed.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from workbench.entities import plain
 from workbench.errors import AttributeUnusable
-from workbench.figures._drawing import ACCENT, FAINT, INK, add_axes, group_bar, heading, letters, paper, scale_bar
+from workbench.figures._drawing import ACCENT, FAINT, INK, add_axes, group_bar, heading, letters, paper, scale_bar, settled
+from workbench.quantification import Volume, resample
 from workbench.rendering import Sides, Spacing, Window
 
-__all__ = ["VolumeLike", "pet"]
+__all__ = ["pet"]
 
 _PLANES = (
     ("Axial", 2, Sides("R", "L", "A", "P")),
@@ -28,24 +29,9 @@ _PLANES = (
 )
 _CT_WINDOW = Window(40, 400)
 _MARGIN_MM = 20.0
+_FINEST = 400  # voxels along the longest side of a volume that has to be turned
 _OBLIQUE = 0.985  # cosine of ten degrees
 _INVERSE = ListedColormap(np.repeat(np.linspace(1, 0, 256)[:, None], 3, axis=1), name="inverse gray")
-
-
-class VolumeLike(Protocol):
-    """A volume as quantification makes it."""
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """Shape (slices, rows, columns)."""
-
-    @property
-    def affine_mm(self) -> NDArray[Any]:
-        """4 × 4, from voxel (column, row, slice) to LPS in mm."""
-
-    @property
-    def units(self) -> str:
-        """Of the values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,8 +72,8 @@ class _Upright:
 
 
 def pet(
-    suv: VolumeLike,
-    ct: VolumeLike | None = None,
+    suv: Volume,
+    ct: Volume | None = None,
     *,
     vmax: float | None = None,
     at_mm: tuple[float, float, float] | None = None,
@@ -98,7 +84,7 @@ def pet(
     Parameters
     ----------
     suv : Volume
-        SUV, or activity; values of shape (slices, rows, columns) with an affine to LPS in mm.
+        SUV, or activity. A volume that is tilted by more than ten degrees is resampled upright first.
     ct : Volume, optional
         In HU, in the same frame of reference: it lies beneath the three planes, with its own voxels.
     vmax : float, optional
@@ -116,9 +102,13 @@ def pet(
     Raises
     ------
     AttributeUnusable
-        If a volume is turned against the patient's axes by more than ten degrees, or holds no finite value, or `vmax` is not
-        greater than 0.
+        If a volume holds no finite value, the two are of different frames of reference, or `vmax` is not greater than 0.
     """
+    if ct is not None and ct.frame_of_reference_uid != suv.frame_of_reference_uid:
+        raise AttributeUnusable(
+            "PET and CT have different Frame of Reference UIDs (0020,0052), so it is not known how they lie over each other "
+            "(PS3.3 C.7.4.1). Register them first."
+        )
     warm = _upright(suv)
     below = _upright(ct) if ct is not None else None
     top = _default_top(warm.values) if vmax is None else vmax
@@ -144,10 +134,10 @@ def pet(
     _projection(projection, warm, top=top)
     _frame(projection, _view(box, 1))
     _bars(figure, planes, projection, is_fused=below is not None, top=top, label=label)
-    return figure
+    return settled(figure)
 
 
-def _upright(volume: VolumeLike) -> _Upright:
+def _upright(volume: Volume) -> _Upright:
     values, affine = np.asarray(volume.values, np.float32), np.asarray(volume.affine_mm, np.float64)
     if values.ndim != 3 or affine.shape != (4, 4) or not np.isfinite(values).any():
         raise AttributeUnusable("A volume needs finite values of shape (slices, rows, columns) and a 4 × 4 affine.")
@@ -156,10 +146,7 @@ def _upright(volume: VolumeLike) -> _Upright:
     order = [int(np.argmax(np.abs(cosines[axis]))) for axis in range(3)]  # which voxel axis runs along x, y and z
     along = np.array([cosines[axis, order[axis]] for axis in range(3)])
     if sorted(order) != [0, 1, 2] or np.abs(along).min() < _OBLIQUE:
-        raise AttributeUnusable(
-            "The volume is turned against the patient's axes by more than ten degrees. Resample it onto upright voxels first "
-            "(PS3.3 C.7.6.2.1.1)."
-        )
+        return _upright(resample(volume, like=_grid(volume)))
     upright = values.transpose([2 - order[axis] for axis in (2, 1, 0)])
     corner = np.zeros(3)
     for axis in range(3):
@@ -168,6 +155,20 @@ def _upright(volume: VolumeLike) -> _Upright:
             corner[order[axis]] = upright.shape[2 - axis] - 1
     first = affine[:3, :3] @ corner + affine[:3, 3]
     return _Upright(upright, first, steps[order])
+
+
+def _grid(volume: Volume) -> Volume:
+    """Return an empty upright volume around a tilted one, with cubic voxels of its finest spacing."""
+    slices, rows, columns = volume.values.shape
+    corners = (
+        np.array([(c, r, s, 1) for c in (0, columns - 1) for r in (0, rows - 1) for s in (0, slices - 1)]) @ volume.affine_mm.T
+    )
+    low, high = corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
+    step = max(min(volume.spacing_mm), float((high - low).max()) / _FINEST)
+    affine = np.diag([step, step, step, 1.0])
+    affine[:3, 3] = low
+    size = np.ceil((high - low) / step).astype(int) + 1
+    return volume.but(values=np.zeros(size[::-1]), affine_mm=affine)
 
 
 def _default_top(values: NDArray[np.float32]) -> float:

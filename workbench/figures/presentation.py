@@ -17,6 +17,7 @@ from scipy.interpolate import CubicSpline
 
 from workbench.entities import Mark, plain
 from workbench.entities.marks import Text
+from workbench.figures._drawing import settled
 from workbench.figures.images import panel
 from workbench.rendering import GraphicObject, Spatial, TextObject, Window, resolve
 
@@ -49,15 +50,15 @@ def presentation(image: Dataset, state: Dataset, *, frame: int = 0, title: str |
     """
     plan = resolve(image, state=state)
     figure, axes = panel(image, plan, frame=frame, title=title)
-    settled = plan.frame(frame)
-    layers = list(dict.fromkeys(a.layer.name for a in settled.annotations))
-    for item in settled.annotations:
+    planned = plan.frame(frame)
+    layers = list(dict.fromkeys(a.layer.name for a in planned.annotations))
+    for item in planned.annotations:
         color: Any = item.layer.rgb or _COLORS[layers.index(item.layer.name) % len(_COLORS)]
         if isinstance(item, GraphicObject):
-            _draw(axes, item.kind, np.array(item.points), settled.spatial, color=color, is_filled=item.is_filled)
+            _draw(axes, item.kind, np.array(item.points), planned.spatial, color=color, is_filled=item.is_filled)
         else:
-            _write(axes, item, settled.spatial, color=color)
-    return figure
+            _write(axes, item, planned.spatial, color=color)
+    return settled(figure)
 
 
 def marks(
@@ -94,7 +95,7 @@ def marks(
             _words(axes, x, y, mark.text, color=color, offset=(5, 5))
         else:
             _draw(axes, mark.graphic_type, points, area, color=color)
-    return figure
+    return settled(figure)
 
 
 def _draw(axes: Axes, kind: str, points: NDArray[np.float64], area: Spatial, *, color: Any, is_filled: bool = False) -> None:

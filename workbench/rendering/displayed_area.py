@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from workbench.errors import AttributeUnusable
 from workbench.rendering._reading import floats, integer, items, text
 from workbench.rendering._referring import refers_to
+from workbench.rendering.geometry import spacing
 
 __all__ = ["Spatial", "spatial"]
 
@@ -92,7 +93,8 @@ def spatial(state: Dataset | None, image: Dataset, *, rows: int, columns: int, f
     AttributeUnusable
         If the rotation is not a multiple of 90, or the displayed area is empty or absurdly large (PS3.3 C.10.4, C.10.6).
     """
-    aspect = _aspect(image)
+    size = spacing(image, frame=frame)
+    aspect = size.row_mm / size.column_mm if size else _aspect(image)
     if state is None:
         return Spatial(0, 0, columns, rows, pixel_aspect=aspect)
     turn = integer(state, "ImageRotation", 0)
@@ -102,7 +104,7 @@ def spatial(state: Dataset | None, image: Dataset, *, rows: int, columns: int, f
     box = (0, 0, columns, rows)
     for item in items(state, "DisplayedAreaSelectionSequence"):
         if refers_to(item, image, frame=frame):
-            box, aspect = _box(item), _aspect(item) if "PresentationPixelSpacing" in item else aspect
+            box, aspect = _box(item), _aspect(item) if "PresentationPixelSpacing" in item or not size else aspect
             break
     return Spatial(*box, turn % 360, flip, aspect)
 
@@ -119,13 +121,7 @@ def _box(item: Dataset) -> tuple[int, int, int, int]:
 
 
 def _aspect(source: Dataset) -> float:
-    for keyword in (
-        "PresentationPixelSpacing",
-        "PixelSpacing",
-        "ImagerPixelSpacing",
-        "PresentationPixelAspectRatio",
-        "PixelAspectRatio",
-    ):
+    for keyword in ("PresentationPixelSpacing", "PresentationPixelAspectRatio", "PixelAspectRatio"):
         values = floats(source, keyword)
         if len(values) == 2 and min(values) > 0:
             return values[0] / values[1]
