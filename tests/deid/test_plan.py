@@ -220,3 +220,5 @@ def test_free_text_that_names_the_patient_is_replaced_though_the_table_leaves_it
     mentions = [s.path for s in plan if "mentions" in s.reason]
     assert mentions == ["ModalityLUTSequence[0].LUTExplanation", "ContentDescription"]
     assert "yamada" not in str(list(plan)).lower()
+    assert repr(plan).startswith(f"<Plan for {len(plan)} attributes: 3 replaced by a dummy value, 1 emptied")
+    assert "ModalityLUTSequence[0]" in plan._repr_html_()

@@ -5,6 +5,7 @@ Does not know: keys, files, how an action is carried out.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pydicom.dataset import Dataset
 from workbench.deid._identities import SHORTEST, TEXT, VOCABULARY, Needle, identities, texts
 from workbench.deid._walk import Place, places
 from workbench.deid.options import Options
-from workbench.entities import Rows
+from workbench.entities import Rows, html_table
 from workbench.standard import ConfidentialityRow, attribute_type, confidentiality_of
 
 __all__ = ["ACTIONS", "Plan", "Step", "plan"]
@@ -103,6 +104,31 @@ class Plan(Rows[Step]):
     def actions(self) -> dict[str, str]:
         """Action by path."""
         return {step.path: step.action for step in self}
+
+    def shown(self) -> list[dict[str, object]]:
+        """Return rows for reading: the action first, the sequences around an attribute apart from it."""
+        return [
+            {
+                "action": step.action,
+                "tag": step.tag,
+                "name": step.name,
+                "inside": step.path.rpartition(".")[0].replace(".", " › "),
+                "reason": step.reason,
+                "section": step.section,
+            }
+            for step in self
+        ]
+
+    def __str__(self) -> str:
+        counted = Counter(step.action for step in self)
+        counts = ", ".join(f"{counted[a]} {text}" for a, text in ACTIONS.items() if counted[a])
+        return f"Plan for {len(self)} attributes: {counts or 'nothing to do'}"
+
+    def __repr__(self) -> str:
+        return f"<{self}; .table() shows it>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.shown(), caption=str(self))
 
 
 def plan(dataset: Dataset, options: Options | None = None) -> Plan:

@@ -51,7 +51,7 @@ def _of_plan(plan: Plan) -> Report:
     counted = Counter(step.action for step in plan)
     counts = tuple({"action": a, "meaning": text, "attributes": counted[a]} for a, text in ACTIONS.items() if counted[a])
     profiles = tuple({"code": code.value, "profile": code.meaning} for code in plan.options.codes)
-    return Report((("Profile and options", profiles), ("Actions", counts), ("Attributes", tuple(plan.records()))))
+    return Report((("Profile and options", profiles), ("Actions", counts), ("Attributes", tuple(plan.shown()))))
 
 
 def _of_release(released: Released) -> Report:
