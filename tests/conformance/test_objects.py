@@ -118,6 +118,7 @@ def test_no_patient_value_reaches_a_finding(ct):
             "PixelSpacing",
             "PixelSpacing does not match.",
         ),
+        ('Warning - </(700d,100c,"ZEBRA")> - Private tag without owner', "(700D,100C)", "Private tag without owner."),
         ("Error - Dicom dataset read failed", "", "Dicom dataset read failed."),
     ],
 )

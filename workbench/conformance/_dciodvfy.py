@@ -23,7 +23,7 @@ __all__ = ["feigned_lines", "findings_of", "line_to_finding", "program"]
 
 _OUTPUT_LIMIT = 4 << 20
 _LINE = re.compile(r"(Error|Warning) - (?:<(/[^<>]*)> - )?(.*)")
-_STEP = re.compile(r"([A-Za-z0-9]*)\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)(?:\[(\d+)\])?")
+_STEP = re.compile(r"([A-Za-z0-9]*)\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})(?:,\x22[^\x22]*\x22)?\)(?:\[(\d+)\])?")
 _PATHLESS = (
     "Information Object Not found",
     "Dicom dataset read failed",

@@ -29,6 +29,7 @@ from workbench.files.walker import Element, Ending, Structure, walk
 __all__ = ["Limits", "Reading", "read"]
 
 _LOG = logging.getLogger(__name__)
+_META_UIDS = (0x00020002, 0x00020003, 0x00020010)
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _ACTING_PREAMBLES = (
     (b"MZ", "a Windows program"),
@@ -196,8 +197,31 @@ def _file_meta(job: _Job) -> tuple[FileMetaDataset, bytes | None, int, bool]:
         if 0 not in values or length != end - start - 12:
             job.say(Severity.WARNING, "PS3.10 7.1", "File Meta Information Group Length (0002,0000) is missing or wrong.")
         is_implicit = not head[start + 4 : start + 6].isalpha()
-        meta.update(read_dataset(io.BytesIO(head[start:end]), is_implicit, is_little_endian=True, bytelength=end - start))
+        try:
+            raw = read_dataset(io.BytesIO(head[start:end]), is_implicit, is_little_endian=True, bytelength=end - start)
+        except Exception as error:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
+            job.say(
+                Severity.WARNING,
+                "PS3.10 7.1",
+                f"The file meta information can't be parsed ({type(error).__name__}) and is left out.",
+            )
+        else:
+            _keep_readable(job, raw, meta)
     return meta, preamble, end, has_prefix
+
+
+def _keep_readable(job: _Job, raw: Dataset, meta: FileMetaDataset) -> None:
+    """Put into `meta` what can be read and has the value representation that it must have."""
+    for tag in raw.keys():  # noqa: SIM118 - iterating would make the values
+        try:
+            element = raw[tag]
+            is_sound = tag.group == 2 and (tag not in _META_UIDS or (element.VR == "UI" and element.VM <= 1))
+        except Exception:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
+            is_sound = False
+        if is_sound:
+            meta.add(element)
+        else:
+            job.say(Severity.WARNING, "PS3.10 7.1", f"({tag.group:04X},{tag.element:04X}) can't be read and is left out.")
 
 
 def _judge_preamble(job: _Job, head: bytes) -> None:
@@ -297,7 +321,8 @@ def _parsed(
     arguments = (not encoding.is_explicit, encoding.is_little_endian)
     stream.seek(offset)
     try:
-        return read_dataset(stream, *arguments, bytelength=structure.end - offset, stop_when=stop)
+        length = structure.end - offset if structure.end < job.source.size else None  # which is faster
+        return read_dataset(stream, *arguments, bytelength=length, stop_when=stop)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw; one by one shows which

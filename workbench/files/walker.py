@@ -7,6 +7,7 @@ Does not know: what values mean; pydicom's dictionary tells which implicit eleme
 import struct
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VR
 
@@ -18,6 +19,7 @@ __all__ = ["Element", "Ending", "Structure", "walk"]
 UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG = frozenset((b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV"))
+_SEQUENCES = frozenset((b"SQ", b"UN"))
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 #: Values up to this length are kept for the checks that follow, so that UIDs and counts needn't be read twice.
 _KEPT_BYTES = 128
@@ -32,8 +34,7 @@ class Ending(StrEnum):
     BROKEN = "broken"  # an element that can't be one, in the middle
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """An element of the top level."""
 
     tag: int
@@ -120,8 +121,10 @@ class _Walk:
         self.position = self.structure.end = offset
         while True:
             try:
+                self._plain()
                 while self._step():
-                    pass
+                    if not self.stack:
+                        self._plain()
             except _Cut as cut:
                 if self._resume(cut):
                     continue
@@ -130,6 +133,32 @@ class _Walk:
                 self.structure.ending = Ending.CUT
                 self.structure.where, self.structure.wanted, self.structure.found = self.overlong
             return self.structure
+
+    # ------------------------------------------------------------ the usual: a run of plain values
+    def _plain(self) -> None:
+        """Pass over values of the top level as long as nothing about them is unusual; leave the rest to `_step`."""
+        if not self.is_explicit:
+            return
+        short, long = struct.Struct(self.order + "HH2sH"), struct.Struct(self.order + "I")
+        at, size, top, highest, position = self.source.at, self.source.size, self.structure.top, self.highest, self.position
+        while size - position >= 12:
+            head = at(position, 12)
+            group, number, representation, length = short.unpack_from(head)
+            tag = group << 16 | number
+            value_offset = position + 8
+            if representation in _LONG:
+                (length,) = long.unpack_from(head, 8)
+                value_offset += 4
+            end = value_offset + length
+            if tag <= highest or group <= 2 or group >= 0xFFFE or length & 1 or end > size or representation in _SEQUENCES:
+                break
+            top.append(
+                Element(
+                    tag, representation, position, value_offset, length, at(value_offset, length) if length <= _KEPT_BYTES else b""
+                )
+            )
+            highest, position = tag, end
+        self.highest, self.position, self.structure.end = highest, position, position
 
     # ------------------------------------------------------------ one step
     def _step(self) -> bool:
