@@ -1,0 +1,111 @@
+"""A notebook run from top to bottom, and kept as one HTML file that needs nothing else.
+
+Knows: where the notebooks of the workbench are, nbclient and nbconvert.
+Does not know: what a notebook does.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from importlib.resources import files as resource_files
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+from nbconvert.exporters import HTMLExporter
+
+from workbench.entities import plain
+from workbench.errors import FileError, NotVerified
+from workbench.files import write_whole
+
+__all__ = ["folder", "run"]
+
+# scripts and style sheets that a browser would fetch from elsewhere, and scripts that fetch them
+_REMOTE = re.compile(
+    r"<(?:script|link)[^>]+(?:src|href)=[\"'](?:https?:)?//[^>]*>(?:\s*</script>)?"
+    r"|<script[^>]*>(?:(?!</script>).)*?\bimport\b[^;]*?https?://.*?</script>",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def folder() -> Path:
+    """Return the folder of the workbench's notebooks: inside the installed package, or beside it in a checkout.
+
+    Raises
+    ------
+    FileError
+        If neither is there.
+    """
+    package = Path(str(resource_files("workbench")))
+    for place in (package / "notebooks", package.parent / "notebooks"):
+        if place.is_dir():
+            return place
+    raise FileError("The notebooks were not installed with the workbench: reinstall it, or work from a checkout.")
+
+
+def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | None = None, timeout_s: int = 300) -> Path:
+    """Run a notebook in a fresh kernel and write what it shows as one HTML file.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook; it is not changed.
+    output : Path
+        A folder: the kernel works there, finds it in the environment variable WORKBENCH_OUTPUT, and the HTML file is put there.
+    progress : callable, optional
+        Called with how many cells are done and how many there are.
+    timeout_s : int
+        Longest time for one cell, in seconds.
+
+    Returns
+    -------
+    Path
+        The HTML file, with its pictures inside and no address of another place.
+
+    Raises
+    ------
+    NotVerified
+        If a cell fails; the HTML file shows where.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    content = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    total = len(content.cells)
+
+    def executed(**event: Any) -> None:
+        if progress:
+            progress(int(event["cell_index"]) + 1, total)
+
+    client = nbclient.NotebookClient(
+        content,
+        extra_arguments=["--IPKernelApp.log_level=40"],
+        timeout=timeout_s,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(output)}},
+        on_cell_executed=executed,
+    )
+    target = output / f"{notebook.stem}.html"
+    try:
+        client.execute(env=os.environ | {"WORKBENCH_OUTPUT": str(output.resolve())})
+    except nbclient.exceptions.CellExecutionError as error:
+        raise NotVerified(f"A cell of {notebook.name} failed with {plain(error.ename)}; {target.name} shows where.") from error
+    except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError, RuntimeError) as error:
+        raise NotVerified(
+            f"The kernel of {notebook.name} ended or did not answer in {timeout_s} s ({type(error).__name__})."
+        ) from error
+    finally:
+        write_whole(target, _html(content).encode())
+    return target
+
+
+def _html(content: nbformat.NotebookNode) -> str:
+    for cell in content.cells:
+        for shown in cell.get("outputs", ()):
+            # a widget needs its kernel: what remains is the still picture that it gives beside
+            shown.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    content.metadata.pop("widgets", None)
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url=""
+    )
+    html, _ = exporter.from_notebook_node(content)
+    return _REMOTE.sub("", html)
