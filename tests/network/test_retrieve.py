@@ -1,0 +1,243 @@
+"""Retrieval from peers that misbehave on cue."""
+
+import threading
+import time
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, evt
+
+from workbench.archive import Archive
+from workbench.entities import InstanceRef, PatientRef, Peer, StudyRef, Timeouts
+from workbench.errors import ContextRejected, InputError, StatusFailure, UidInvalid
+from workbench.network import retrieve
+from workbench.network.contexts import query_model
+from workbench.phantoms import ct_series
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+FIND, GET, MOVE = (query_model("STUDY", operation) for operation in ("FIND", "GET", "MOVE"))
+SLICES = list(ct_series(6, rows=64))
+STUDY = StudyRef(str(SLICES[0].StudyInstanceUID))
+
+
+def find_slices(event):
+    """A C-FIND that knows the slices; it finds Patient IDs as a wild card wherever it is asked for one."""
+    level = event.identifier.QueryRetrieveLevel
+    for dataset in SLICES if level == "IMAGE" else SLICES[:1]:
+        answer = Dataset()
+        answer.QueryRetrieveLevel = level
+        for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+            if keyword in event.identifier:
+                setattr(answer, keyword, dataset[keyword].value)
+        yield 0xFF00, answer
+
+
+@pytest.fixture
+def scripted():
+    """A function that starts a peer with these handlers for C-FIND, C-GET and C-MOVE."""
+    servers = []
+
+    def start(*, find=find_slices, get=None, move=None, **options):
+        entity = AE(ae_title="SCRIPTED")
+        for uid, handler in ((FIND, find), (GET, get), (MOVE, move)):
+            if handler:
+                entity.add_supported_context(uid)
+        entity.add_supported_context(CT, ExplicitVRLittleEndian, scu_role=True, scp_role=True)
+        entity.add_requested_context(CT, ExplicitVRLittleEndian)
+        handlers = [(e, h) for e, h in ((evt.EVT_C_FIND, find), (evt.EVT_C_GET, get), (evt.EVT_C_MOVE, move)) if h]
+        server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        servers.append(server)
+        patience = Timeouts(2, 2, options.get("dimse_s", 2.0), 2)
+        return Peer(name="scripted", ae_title="SCRIPTED", port=server.server_address[1], timeouts=patience)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def giving(*steps):
+    """A C-GET that sends slices by number, and does what callables say."""
+
+    def handler(event):
+        yield sum(isinstance(step, int) for step in steps)
+        for step in steps:
+            if callable(step):
+                yield from step(event) or ()
+            else:
+                yield 0xFF00, SLICES[step]
+
+    return handler
+
+
+def test_everything(scripted, tmp_path):
+    with Archive(tmp_path) as archive:
+        report = retrieve(scripted(get=giving(*range(6))), STUDY, into=archive, method="get")
+        assert report.complete, report.troubles
+        assert archive.counts().instances == 6
+        assert archive.open(SLICES[3].SOPInstanceUID).PixelData == SLICES[3].PixelData
+
+
+def test_what_a_peer_leaves_out_in_silence_is_seen(scripted, tmp_path):
+    with Archive(tmp_path) as archive:
+        report = retrieve(scripted(get=giving(0, 1, 3, 5)), STUDY, into=archive, method="get")
+    assert not report.complete
+    missing = {row.sop_instance_uid for row in report if row.outcome == "missing"}
+    assert missing == {SLICES[2].SOPInstanceUID, SLICES[4].SOPInstanceUID}
+    assert all("did not send it" in row.message for row in report.troubles)
+
+
+def abort(event):
+    event.assoc.abort()
+
+
+def test_an_abort_in_the_middle_keeps_what_came(scripted, tmp_path):
+    with Archive(tmp_path) as archive:
+        report = retrieve(scripted(get=giving(0, 1, abort, 2)), STUDY, into=archive, method="get")
+        assert archive.counts().instances == 2
+    assert report.counts() == {"retrieved": 2, "missing": 4}
+    assert all("aborted the association" in row.message or "closed" in row.message for row in report.troubles)
+    assert not report.complete
+
+
+def test_silence_in_the_middle_keeps_what_came(scripted, tmp_path):
+    peer = scripted(get=giving(0, lambda event: time.sleep(4), 1), dimse_s=1.0)
+    start = time.monotonic()
+    with Archive(tmp_path) as archive:
+        report = retrieve(peer, STUDY, into=archive, method="get")
+    assert time.monotonic() - start < 4
+    assert report.counts() == {"retrieved": 1, "missing": 5}
+    assert all("silent for 1 s during C-GET" in row.message for row in report.troubles)
+
+
+def refusing(code, comment=""):
+    def handler(event):
+        yield 1
+        answer = Dataset()
+        answer.Status = code
+        if comment:
+            answer.ErrorComment = comment
+        yield answer, None
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(0xA701, "number of matches"), (0xA702, "sub-operations"), (0xC000, "unable to process")]
+)
+def test_a_refusal(scripted, code, words):
+    with pytest.raises(StatusFailure, match=words) as caught:
+        retrieve(scripted(get=refusing(code, "no\x1b[2J")), STUDY, into=print, method="get")
+    assert caught.value.status == code
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_peer_that_ignores_a_cancel_is_left(scripted, tmp_path):
+    def endless(event):
+        yield 400
+        for _ in range(400):
+            time.sleep(0.05)
+            yield 0xFF00, SLICES[0]
+
+    start = time.monotonic()
+    came = []
+    report = retrieve(scripted(get=endless), STUDY, into=came.append, method="get", cancel=lambda: bool(came))
+    assert time.monotonic() - start < 12
+    assert report.cancelled
+    assert report.counts()["retrieved"] == 1
+
+
+def test_c_move_where_there_is_no_c_get(scripted, tmp_path):
+    def move(event):
+        yield "127.0.0.1", ports[0]
+        yield len(SLICES)
+        for dataset in SLICES:
+            yield 0xFF00, dataset
+
+    ports = []
+    with pytest.raises(ContextRejected, match="GET"):
+        retrieve(scripted(move=move), STUDY, into=print, method="get")
+    ports.append(_free())
+    with Archive(tmp_path) as archive:
+        report = retrieve(scripted(move=move), STUDY, into=archive, move_port=ports[0])
+        assert report.method == "move"
+        assert report.complete, report.troubles
+        assert archive.counts().instances == 6
+
+
+def _free():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_nobody_else_can_push_while_we_wait_for_c_move(scripted):
+    """The server of a retrieval takes in nothing but what was asked for."""
+    pushed = []
+
+    def move(event):
+        entity = AE(ae_title="INTRUDER")
+        entity.add_requested_context(CT, ExplicitVRLittleEndian)
+        association = entity.associate("127.0.0.1", port, ae_title="WORKBENCH")
+        stranger = next(iter(ct_series(1, rows=16, seed=99)))
+        stranger.SOPInstanceUID = stranger.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+        pushed.append(association.send_c_store(stranger).Status)
+        association.release()
+        yield "127.0.0.1", port
+        yield 0
+
+    port = _free()
+    came = []
+    report = retrieve(scripted(move=move), STUDY, into=came.append, method="move", move_port=port)
+    assert pushed[0] == 0xA900
+    assert came == []
+    assert not report.complete
+
+
+def test_a_patient_id_is_not_a_wild_card(scripted):
+    came = []
+    report = retrieve(scripted(get=giving(*range(6))), PatientRef("*"), into=came.append, method="get")
+    assert came == []
+    assert report.notes == ("The peer has nothing of a patient.",)
+    assert not report.complete
+
+
+def test_without_c_find_the_counts_of_the_peer_are_all_there_is(scripted):
+    came = []
+    report = retrieve(scripted(find=None, get=giving(0, 1)), STUDY, into=came.append, method="get")
+    assert len(came) == len(report) == 2
+    assert not report.complete
+    assert "not known" in report.notes[0]
+
+
+def test_an_error_of_the_caller_is_a_row_not_a_crash(scripted):
+    def into(data):
+        raise ZeroDivisionError("PLANTED^NAME")
+
+    report = retrieve(scripted(get=giving(*range(6))), STUDY, into=into, method="get")
+    assert {row.message for row in report if row.outcome == "failed"} == {"It could not be kept: ZeroDivisionError."}
+    assert "PLANTED" not in report._repr_html_()
+
+
+def test_what_is_asked_for_is_checked_before_anyone_is_asked():
+    nowhere = Peer(name="x", ae_title="X", port=1)
+    with pytest.raises(InputError, match="not str"):
+        retrieve(nowhere, ["1.2.3"], into=print)
+    with pytest.raises(InputError, match="needs StudyInstanceUID"):
+        retrieve(nowhere, InstanceRef("", "", CT, "1.2.3"), into=print)
+    with pytest.raises(UidInvalid, match="StudyInstanceUID is not a valid UID"):
+        retrieve(nowhere, StudyRef("../../x"), into=print)
+    with pytest.raises(InputError, match="method is get"):
+        retrieve(nowhere, STUDY, into=print, method="ftp")
+    with pytest.raises(InputError, match="into must be an archive"):
+        retrieve(nowhere, STUDY, into=5)
+
+
+def test_threads_end(scripted):
+    before = threading.active_count()
+    peer = scripted(get=giving(0))
+    retrieve(peer, STUDY, into=lambda data: None, method="get")
+    time.sleep(0.3)
+    assert threading.active_count() <= before + 1
