@@ -1,0 +1,1 @@
+"""Side by side with others, as ratios: ``python -m benchmarks.run``."""

@@ -1,0 +1,65 @@
+"""Measure the workbench beside DCMTK, Orthanc and plain pynetdicom: ``python -m benchmarks.run [--quick]``.
+
+Prints a table of medians and ratios and leaves the same as JSON in benchmarks/results.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import memory, programs, retrieving, storing, subjects
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def versions() -> dict[str, str]:
+    dcmtk = subprocess.run([programs.program("storescu"), "--version"], capture_output=True, text=True, check=False)
+    orthanc = subprocess.run([programs.program("Orthanc"), "--version"], capture_output=True, text=True, check=False)
+    return {
+        "dcmtk": dcmtk.stdout.split("\n")[0].removeprefix("$dcmtk: storescu ").split(" ")[0],
+        "orthanc": orthanc.stdout.split("\n")[0].split(" ")[-1],
+        "python": platform.python_version(),
+        "pynetdicom": version("pynetdicom"),
+        "pydicom": version("pydicom"),
+        "workbench": version("dicom-workbench"),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="50 instances, one repetition, a smaller large instance")
+    parser.add_argument("--instances", type=int, default=0)
+    parser.add_argument("--repetitions", type=int, default=0)
+    parser.add_argument("--only", choices=["storing", "retrieving", "memory"], help="one part")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
+    arguments = parser.parse_args()
+    count = arguments.instances or (50 if arguments.quick else 500)
+    repetitions = arguments.repetitions or (1 if arguments.quick else 5)
+    folder = subjects.ct_folder(count)
+    size_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    found: dict[str, object] = {"versions": versions(), "instances": count, "megabytes": round(size_mb), "results": []}
+    print(", ".join(f"{name} {value}" for name, value in found["versions"].items()))
+    print(f"{count} CT of 512 x 512 x 16 bit, {size_mb:.0f} MB, loopback; medians of {repetitions}; ratios to the first one")
+    for part in (storing, retrieving):
+        if arguments.only in {None, part.__name__.split(".")[-1]}:
+            for result in part.comparisons(folder, repetitions):
+                print("\n".join(result.lines()), flush=True)
+                found["results"].append(asdict(result))
+    if arguments.only in {None, "memory"}:
+        found["memory"] = memory.storing((64 if arguments.quick else 1024) << 20)
+        print("\nMemory for one large instance: " + ", ".join(f"{name} {value:.0f}" for name, value in found["memory"].items()))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    target = arguments.output / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    target.write_text(json.dumps(found, indent=1))
+    print(f"\nwritten: {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""C-STORE to storescp, to Orthanc and to the embedded archive."""
+
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom import dcmread
+from pynetdicom import AE
+
+from benchmarks import programs
+from benchmarks.measure import Result, Way, compare
+from workbench.entities import Peer
+from workbench.network import store
+
+TUNED_PDU = ("-pdu", "131072")
+
+
+def send(peer: Peer, paths: list[Path], associations: int = 1, via: str = "dimse") -> None:
+    report = store(peer, paths, associations=associations, via=via)
+    if not report.complete:
+        raise RuntimeError(report.troubles[0].message)
+
+
+def storescu(peer: Peer, folder: Path, *switches: str, env: dict[str, str] | None = None) -> None:
+    programs.run("storescu", *switches, "-aec", peer.ae_title, "127.0.0.1", str(peer.port), "+sd", folder, env=env)
+
+
+def plain_loop(peer: Peer, paths: list[Path]) -> None:
+    """Send as the examples of pynetdicom do."""
+    entity = AE()
+    entity.add_requested_context("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1")
+    association = entity.associate("127.0.0.1", peer.port, ae_title=peer.ae_title)
+    for path in paths:
+        if association.send_c_store(dcmread(path)).Status != 0:
+            raise RuntimeError("pynetdicom could not store")
+    association.release()
+
+
+def emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def forget(peer: Peer) -> None:
+    """Delete everything from Orthanc."""
+    base = peer.web_url.removesuffix("/dicom-web")
+    for name in urllib.request.urlopen(f"{base}/patients", timeout=30).read().decode().strip('[]\n" ').split(","):
+        if identifier := name.strip('\n" '):
+            delete = urllib.request.Request(f"{base}/patients/{identifier}", method="DELETE")
+            urllib.request.urlopen(delete, timeout=60).read()
+
+
+def comparisons(folder: Path, repetitions: int) -> Iterator[Result]:
+    """Yield each comparison when it is done."""
+    paths = sorted(folder.iterdir())
+    root = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        yield from _to_storescp(folder, paths, root, repetitions)
+        yield from _to_orthanc(folder, paths, root, repetitions)
+        yield from _to_embedded(folder, paths, root, repetitions)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _to_storescp(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:
+    for name, env, switches in (("as it comes", {}, ()), ("tuned", programs.TUNED, TUNED_PDU)):
+        target = root / f"storescp-{name}"
+        with programs.storescp(target, *switches, env=env) as peer:
+            ways = [
+                ("storescu, as it comes", lambda p=peer: storescu(p, folder)),
+                ("storescu, tuned", lambda p=peer: storescu(p, folder, *TUNED_PDU, env=programs.TUNED)),
+                ("workbench, 1 association", lambda p=peer: send(p, paths)),
+                ("workbench, 2 associations", lambda p=peer: send(p, paths, 2)),
+                ("pynetdicom, plain loop", lambda p=peer: plain_loop(p, paths)),
+            ]
+            if name == "tuned":
+                ways = ways[1:]
+            yield compare(
+                f"C-STORE to storescp, {name}",
+                [Way(n, do, prepare=lambda t=target: emptied(t), once=n == "storescu, as it comes") for n, do in ways],
+                repetitions=repetitions,
+            )
+
+
+def _to_orthanc(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:
+    for name, env in (("as it comes", {}), ("tuned", programs.TUNED)):
+        with programs.orthanc(root / f"orthanc-{name}", env=env) as peer:
+            ways = [
+                ("storescu, as it comes", lambda p=peer: storescu(p, folder)),
+                ("storescu, tuned", lambda p=peer: storescu(p, folder, *TUNED_PDU, env=programs.TUNED)),
+                ("workbench, 1 association", lambda p=peer: send(p, paths)),
+                ("workbench, 2 associations", lambda p=peer: send(p, paths, 2)),
+                ("workbench, STOW-RS", lambda p=peer: send(p, paths, via="web")),
+            ]
+            if name == "tuned":
+                ways = ways[1:4]
+            yield compare(
+                f"Storing at Orthanc, {name}",
+                [Way(n, do, prepare=lambda p=peer: forget(p), once=n == "storescu, as it comes") for n, do in ways],
+                repetitions=repetitions,
+            )
+
+
+def _to_embedded(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:
+    """Each repetition meets an empty archive."""
+    target = root / "storescp-beside"
+    state: dict[str, tuple[object, Peer]] = {}
+
+    def fresh() -> None:
+        stop()
+        context = programs.embedded(Path(tempfile.mkdtemp(dir=root)))
+        state["now"] = (context, context.__enter__())
+
+    def stop() -> None:
+        if "now" in state:
+            state.pop("now")[0].__exit__(None, None, None)
+
+    with programs.storescp(target, *TUNED_PDU, env=programs.TUNED) as scp:
+        try:
+            yield compare(
+                "C-STORE to the embedded archive, beside storescp (both tuned)",
+                [
+                    Way(
+                        "storescu to storescp",
+                        lambda: storescu(scp, folder, *TUNED_PDU, env=programs.TUNED),
+                        lambda: emptied(target),
+                    ),
+                    Way(
+                        "storescu to the embedded archive",
+                        lambda: storescu(state["now"][1], folder, *TUNED_PDU, env=programs.TUNED),
+                        fresh,
+                    ),
+                    Way("workbench to the embedded archive, 1 association", lambda: send(state["now"][1], paths), fresh),
+                    Way("workbench to the embedded archive, 2 associations", lambda: send(state["now"][1], paths, 2), fresh),
+                ],
+                repetitions=repetitions,
+            )
+        finally:
+            stop()

@@ -1,0 +1,38 @@
+"""The benchmarks run, and what they claim about memory and the order of magnitude holds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["storing", "retrieving"])
+def test_the_quick_benchmark_runs(part, program, tmp_path):
+    for name in ("storescu", "storescp", "getscu", "movescu", "Orthanc"):
+        program(name)
+    arguments = [sys.executable, "-m", "benchmarks.run", "--quick", "--instances", "10", "--only", part, "--output", str(tmp_path)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    (written,) = tmp_path.iterdir()
+    found = json.loads(written.read_text())
+    assert set(found["versions"]) >= {"dcmtk", "orthanc", "python", "pynetdicom", "workbench"}
+    assert len(found["results"]) == {"storing": 5, "retrieving": 1}[part]
+    assert all(seconds and min(seconds) > 0 for result in found["results"] for seconds in result["seconds"].values())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.slow
+def test_an_instance_of_a_gigabyte_takes_less_than_200_mb_on_either_side():
+    code = "import json; from benchmarks import memory; print(json.dumps(memory.storing(1 << 30)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = json.loads(done.stdout)
+    assert figures["instance_mb"] > 1000
+    assert figures["sender_peak_mb"] < 200
+    assert figures["receiver_peak_mb"] < 200
+    assert figures["sender_peak_mb"] - figures["sender_before_mb"] < 32  # a few buffers, whatever the size
