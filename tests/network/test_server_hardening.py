@@ -7,6 +7,7 @@ import contextlib
 import logging
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -112,6 +113,17 @@ def test_an_idle_association_is_aborted(archive, script):
         start = time.monotonic()
         assert connection.is_closed()
         assert 0.5 < time.monotonic() - start < 3
+
+
+def test_stores_that_go_on_are_not_idle(archive, script):
+    with Server(archive, timeouts=QUICK, idle_s=0.5) as patient, script.connect(patient.port) as connection:
+        connection.associate(script.CT_CONTEXT)
+        start, count = time.monotonic(), 0
+        while time.monotonic() - start < 1.5:
+            count += 1
+            assert connection.store(f"1.2.3.{count}", script.instance(f"1.2.3.{count}")) == 0
+            time.sleep(0.005)
+    assert archive.counts().instances == count
 
 
 def test_a_peer_that_does_not_read_its_answers_is_dropped(server, archive, script):
@@ -303,6 +315,8 @@ def test_a_second_server_at_the_port_is_refused_with_the_reason(server, archive)
         Server(archive, port=70_000)
     with pytest.raises(AttributeUnusable, match="AE title"):
         Server(archive, ae_title="x" * 17)
+    with pytest.raises(AttributeUnusable, match="host must name an address"):
+        Server(archive, host="")
 
 
 def test_stop_ends_what_is_open_and_frees_the_port(archive, script):
@@ -327,6 +341,39 @@ def test_stop_ends_what_is_open_and_frees_the_port(archive, script):
     assert "stopped" in repr(server)
     for connection in (idle, half, storing):
         connection.socket.close()
+
+
+FORGETFUL = """
+import sys, time
+from workbench.archive import Archive
+from workbench.network import Server
+server = Server(Archive(sys.argv[1])).start()
+print(server.port, flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("how", ["the end", "SIGKILL"])
+def test_the_server_ends_with_its_process(tmp_path, script, how):
+    arguments = [sys.executable, "-c", FORGETFUL, str(tmp_path / "other"), "1.5" if how == "the end" else "60"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(process.stdout.readline())
+        with script.connect(port) as idle, script.connect(port) as half:
+            idle.associate()
+            half.send(b"\x01\0\0")
+            if how == "SIGKILL":
+                process.kill()
+            assert process.wait(5) == (0 if how == "the end" else -9)
+            start = time.monotonic()
+            assert idle.is_closed()
+            assert half.is_closed()
+        with Archive(tmp_path / "other") as archive, Server(archive, port=port):
+            assert time.monotonic() - start < 2
+    finally:
+        process.kill()
+        process.wait(5)
+        process.stdout.close()
 
 
 def test_what_a_notebook_shows_is_escaped(archive):

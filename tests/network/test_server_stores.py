@@ -515,6 +515,24 @@ def test_get_is_cancelled_with_the_right_counts(filled, server, script):
         assert len(sent) in {3, 4}
 
 
+def test_an_instance_whose_file_is_gone_fails_alone(filled, script, tmp_path):
+    filled.path("1.2.3.7").unlink()
+    with Archive(tmp_path / "other") as other, Server(other, ae_title="OTHER", timeouts=QUICK) as receiver:
+        known = {"other": Peer("other", "OTHER", port=receiver.port)}
+        with Server(filled, known_peers=known, timeouts=QUICK) as server, script.connect(server.port) as connection:
+            connection.associate([(1, MOVE, (EXPLICIT,)), (5, GET, (EXPLICIT,)), (3, CT, (EXPLICIT,))], roles=[(CT, 0, 1)])
+            connection.message(1, retrieve_rq(script, 0x21, 9, e0600="OTHER"), study(script))
+            while script.status(message := connection.response()) == 0xFF00:
+                pass
+            assert (script.status(message), numbers(message)) == (0xB000, [None, 19, 1, 0])
+            assert b"1.2.3.7" in message["dataset"]
+            connection.message(5, retrieve_rq(script, 0x10, 10), study(script))
+            message, sent = answer_stores(connection, script, [0])
+            assert (script.status(message), numbers(message), len(sent)) == (0xB000, [None, 19, 1, 0], 19)
+            assert b"1.2.3.7" in message["dataset"]
+        assert other.counts().instances == 19
+
+
 @pytest.mark.parametrize("operation", [0x10, 0x21])
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE", "PATIENT", ""])
 def test_a_retrieval_without_its_unique_key_is_refused(filled, server, script, operation, level):

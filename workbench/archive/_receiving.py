@@ -62,8 +62,9 @@ class Receiving:
             self._buffer += chunk
             return
         try:
-            self._write_out(self._buffer)
-            self._buffer = bytearray()
+            if self._buffer:
+                self._write_out(self._buffer)
+                self._buffer = bytearray()
             if len(chunk) < GATHERED_BYTES:
                 self._buffer += chunk
             else:

@@ -144,5 +144,6 @@ class Connection:
             self._raw.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the descriptor."""
+        """Let go of the descriptor and of the memory; others may refer to this object for longer."""
         self._raw.close()
+        self._buffer = memoryview(b"")

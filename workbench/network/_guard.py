@@ -163,6 +163,7 @@ class _Provider(DULServiceProvider):
         """Read a PDU and have it taken; whether the state machine has to see to something now."""
         state, within_s = self.state_machine.current_state, self._timeouts.network_s
         pdu = connection.pdu(within_s=min(within_s, self.artim_timer.remaining) if state == "Sta2" else within_s)
+        self._idle_timer.restart()
         if pdu[0] == PDU_P_DATA and stores is not None and state == "Sta6":
             others = stores.take(pdu[6:])
             if others:

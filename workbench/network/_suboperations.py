@@ -21,7 +21,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import InstanceRef, Peer, Timeouts
-from workbench.errors import NetworkError, WorkbenchError
+from workbench.errors import WorkbenchError
 from workbench.files import Part10
 from workbench.network._guard import Acceptor
 from workbench.network.association import associate, take_over
@@ -244,18 +244,20 @@ def destination(
                 maximum = cast("int", association.acceptor.maximum_length)
                 channel = Channel(take_over(association), maximum_bytes=maximum, timeouts=peer.timeouts)
                 while waiting and progress.is_wanted:
-                    status = _sent(channel, waiting[0], path(waiting[0]), accepted, originator)
+                    status = _sent(channel, waiting[0], path, accepted, originator)
                     progress.count(waiting.pop(0), status)
                 channel.release()
-        except NetworkError as error:
+        except (WorkbenchError, OSError) as error:
             log.warning("C-MOVE to %s: %s", peer, type(error).__name__)
             while waiting and progress.is_wanted:
                 progress.count(waiting.pop(0), None)
 
 
-def _sent(channel: Channel, ref: InstanceRef, path: Path, accepted: Accepted, originator: tuple[str, int]) -> int | None:
+def _sent(
+    channel: Channel, ref: InstanceRef, path: Callable[[InstanceRef], Path], accepted: Accepted, originator: tuple[str, int]
+) -> int | None:
     try:
-        found = _content(path, accepted)
+        found = _content(path(ref), accepted)
     except (WorkbenchError, OSError) as error:
         log.warning("C-MOVE: %s can't be sent (%s)", ref.sop_instance_uid, type(error).__name__)
         return None

@@ -111,6 +111,8 @@ class Server:
         self.ae_title = ae_title_checked(self.ae_title)
         if self.require_calling_ae_titles is not None:
             self.require_calling_ae_titles = frozenset(ae_title_checked(t) for t in self.require_calling_ae_titles)
+        if not self.host:
+            raise AttributeUnusable("host must name an address; to be reached from other machines say so: '0.0.0.0'.")
         if not 0 <= self.port < 65_536:
             raise AttributeUnusable(f"A port is a number from 0 (any that is free) to 65535, not {self.port}.")
         if self.max_associations < 1 or not 4_096 <= self.max_pdu_bytes <= 16 << 20:
@@ -190,7 +192,7 @@ class Server:
         """
         if self._entrance is None:
             raise ServerRefused("The server does not run: call start(), or use it in a with statement.")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - where to connect to
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - where to connect to
         return Peer(name=self.ae_title.lower(), ae_title=self.ae_title, host=host, port=self.port, timeouts=self.timeouts)
 
     def __repr__(self) -> str:
