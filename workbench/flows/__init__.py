@@ -4,7 +4,7 @@ Knows: which room does what, and in which order.
 Does not know: SQL, sockets, JavaScript.
 """
 
-from workbench.flows import annotate, exchange, pull, release
+from workbench.flows import annotate, exchange, notebook, pull, release
 from workbench.flows.audit import Audit, AuditLine, AuditLines, Step
 
-__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "pull", "release"]
+__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "notebook", "pull", "release"]
