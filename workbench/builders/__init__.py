@@ -1,6 +1,7 @@
 """Derived objects: measurement reports, key object selections, presentation states.
 
-Knows: IODs and templates, through highdicom; which patient, study and evidence a derived object inherits.
+Knows: IODs and templates, through highdicom; which patient, study and evidence a derived object inherits, and what
+images say of their own display.
 Does not know: how it looks, where it goes.
 """
 
@@ -9,4 +10,13 @@ from workbench.builders.key_objects import SelectionTitle, selection
 from workbench.builders.presentation import grayscale
 from workbench.builders.reports import Measurement, Region, measurement
 
-__all__ = ["WORKBENCH", "Author", "Measurement", "Region", "SelectionTitle", "grayscale", "measurement", "selection"]
+__all__ = [  # noqa: RUF022 - in plain order, as every room's door
+    "Author",
+    "Measurement",
+    "Region",
+    "SelectionTitle",
+    "WORKBENCH",
+    "grayscale",
+    "measurement",
+    "selection",
+]

@@ -12,7 +12,10 @@ import highdicom.sr as hd
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-__all__ = ["WORKBENCH", "Author", "equipment", "observers"]
+__all__ = ["HIGHDICOM_ERRORS", "WORKBENCH", "Author", "equipment", "observers"]
+
+#: What highdicom raises where it refuses a value; it was given none of the patient's.
+HIGHDICOM_ERRORS = (ValueError, TypeError, AttributeError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from workbench.builders.authors import WORKBENCH, Author, equipment, observers
-from workbench.builders.sources import inheritable
+from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
+from workbench.builders.sources import inherit, inheritable
 from workbench.entities import Code
 from workbench.errors import BuildRefused
 
@@ -92,8 +92,9 @@ def selection(
             instance_number=1,
             **equipment(author),
         )
-    except (ValueError, TypeError, AttributeError) as error:
+    except HIGHDICOM_ERRORS as error:
         raise BuildRefused(f"The key object selection can't be built (PS3.16 TID 2010): {error}") from error
+    inherit(document, instances[0])
     for item in document.ContentSequence:
         if item.ValueType == "IMAGE" and "ConceptNameCodeSequence" in item:
             del item.ConceptNameCodeSequence

@@ -5,10 +5,9 @@ Does not know: how they are drawn.
 """
 
 from collections.abc import Sequence
-from datetime import date
 
 import numpy as np
-from highdicom.content import PresentationLUTTransformation
+from highdicom.content import ModalityLUTTransformation, PresentationLUTTransformation
 from highdicom.pr import (
     GraphicAnnotation,
     GraphicLayer,
@@ -18,10 +17,12 @@ from highdicom.pr import (
     TextObject,
 )
 from pydicom import Dataset
+from pydicom.sequence import Sequence as Items
 from pydicom.uid import generate_uid
 
-from workbench.builders.authors import WORKBENCH, Author, equipment
-from workbench.builders.sources import inheritable
+from workbench.builders import transformations
+from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment
+from workbench.builders.sources import inherit, inheritable
 from workbench.entities import Mark, Text
 from workbench.errors import BuildRefused
 
@@ -57,7 +58,7 @@ def grayscale(
     label, description : str
         Content Label (0070,0080), a CS value, and Content Description (0070,0081).
     inverse : bool
-        Whether Presentation LUT Shape (2050,0020) is INVERSE.
+        Whether black and white are exchanged against how the images are shown without a state.
     author : Author
         Who made the state; the person becomes Content Creator's Name (0070,0084).
 
@@ -69,12 +70,19 @@ def grayscale(
     Raises
     ------
     BuildRefused
-        If an image is in colour, sizes differ, the window's width is below 1, or a mark lies outside the images.
+        If an image is in colour, sizes, polarity or modality transformations differ, the window's width is below 1, or a mark
+        lies outside the images.
+
+    Notes
+    -----
+    A state replaces what the images say: so it repeats their modality transformation and, without `window`, their VOI
+    transformations. A MONOCHROME1 image keeps its polarity by Presentation LUT Shape INVERSE (PS3.4 N.2.1, PS3.3 C.11.6).
     """
     _check(images, window=window, marks=marks, frame=frame)
     sources = inheritable(images)
     layer = GraphicLayer("ANNOTATIONS", order=1, description="Marks and words")
     try:
+        own = transformations.own(images)
         state = GrayscaleSoftcopyPresentationState(
             referenced_images=sources,
             series_instance_uid=generate_uid(None),
@@ -86,17 +94,35 @@ def grayscale(
             content_description=description or None,
             content_creator_name=author.person or None,
             graphic_layers=[layer] if marks else None,
-            graphic_annotations=_annotations(sources, marks, layer=layer, frame=frame) if marks else None,
-            voi_lut_transformations=[_window(window)] if window else None,
-            presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if inverse else "IDENTITY"),
+            graphic_annotations=[_annotation(sources, marks, layer=layer, frame=frame)] if marks else None,
+            modality_lut_transformation=ModalityLUTTransformation(0.0, 1.0, "US"),  # both are replaced below
+            voi_lut_transformations=[SoftcopyVOILUTTransformation(window_center=0.0, window_width=1.0)],
+            presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if own.is_inverse != inverse else "IDENTITY"),
         )
-    except (ValueError, TypeError, AttributeError) as error:
+    except BuildRefused:
+        raise
+    except HIGHDICOM_ERRORS as error:
         raise BuildRefused(f"The presentation state can't be built (PS3.3 A.33.1): {error}") from error
-    if "Laterality" not in state:
-        state.Laterality = str(sources[0].get("Laterality") or "")  # type 2C in General Series (PS3.3 C.7.3.1)
+    inherit(state, images[0])
+    _transform(state, own.modality, [_window(window)] if window else own.vois)
+    state.Laterality = _side(images[0])
     state.SeriesDescription = description[:64] or "Presentation state"
-    state.PresentationCreationDate = state.get("PresentationCreationDate") or f"{date.today():%Y%m%d}"  # noqa: DTZ011 - local, as DA is
     return state
+
+
+def _transform(state: Dataset, modality: Dataset, vois: Sequence[Dataset]) -> None:
+    for keyword in ("RescaleIntercept", "RescaleSlope", "RescaleType"):
+        del state[keyword]
+    state.update(modality)
+    if vois:
+        state.SoftcopyVOILUTSequence = list(vois)
+    else:
+        del state.SoftcopyVOILUTSequence
+
+
+def _side(image: Dataset) -> str:
+    """Return R or L, or nothing: Laterality is type 2C, and empty where a paired part's side is not known (PS3.3 C.7.3.1)."""
+    return next((s for s in (image.get("Laterality"), image.get("ImageLaterality")) if s in {"R", "L"}), "")
 
 
 def _check(images: Sequence[Dataset], *, window: tuple[float, float] | None, marks: Sequence[Mark], frame: int | None) -> None:
@@ -118,30 +144,14 @@ def _check(images: Sequence[Dataset], *, window: tuple[float, float] | None, mar
             raise BuildRefused(f"A mark lies outside the images of {rows} rows and {columns} columns (PS3.3 C.10.5.1.2).")
 
 
-def _window(window: tuple[float, float]) -> SoftcopyVOILUTTransformation:
+def _window(window: tuple[float, float]) -> Dataset:
     return SoftcopyVOILUTTransformation(window_center=float(window[0]), window_width=float(window[1]))
 
 
-def _annotations(
-    images: Sequence[Dataset], marks: Sequence[Mark], *, layer: GraphicLayer, frame: int | None
-) -> list[GraphicAnnotation]:
-    by_series: dict[str, list[Dataset]] = {}
-    for image in images:
-        by_series.setdefault(str(image.SeriesInstanceUID), []).append(image)
+def _annotation(images: Sequence[Dataset], marks: Sequence[Mark], *, layer: GraphicLayer, frame: int | None) -> GraphicAnnotation:
     graphics = [GraphicObject(m.graphic_type, np.array(m.vertices, dtype=float), "PIXEL") for m in marks if not isinstance(m, Text)]
     words = [TextObject(m.text, "PIXEL", anchor_point=m.at) for m in marks if isinstance(m, Text)]
-    number = None if frame is None else [frame + 1]
-    groups = [group for series in by_series.values() for group in _groups(series)]
-    return [
-        GraphicAnnotation(
-            group, layer, referenced_frame_number=number, graphic_objects=graphics or None, text_objects=words or None
-        )
-        for group in groups
-    ]
-
-
-def _groups(series: list[Dataset]) -> list[list[Dataset]]:
-    """Multi-frame images are referred to one by one, others together."""
-    if any("NumberOfFrames" in image for image in series):
-        return [[image] for image in series]
-    return [series]
+    annotation = GraphicAnnotation(images[:1], layer, graphic_objects=graphics or None, text_objects=words or None)
+    frames = () if frame is None else (frame + 1,)
+    annotation["ReferencedImageSequence"].value = Items(transformations.reference(image, frames) for image in images)
+    return annotation

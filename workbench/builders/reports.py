@@ -12,8 +12,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from workbench.builders.authors import WORKBENCH, Author, equipment, observers
-from workbench.builders.sources import inheritable
+from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
+from workbench.builders.sources import inherit, inheritable, is_multi_frame
 from workbench.entities import Code, InstanceRef, Mark, Polyline, Text
 from workbench.errors import BuildRefused
 
@@ -116,7 +116,7 @@ def measurement(
             procedure_reported=_concept(procedure),
             imaging_measurements=[_group(region) for region in regions],
             title=_concept(title),
-            referenced_images=evidence,
+            referenced_images=[image for image in evidence if _is_describable(image)] or None,
         )
         document = hd.ComprehensiveSR(
             evidence=evidence,
@@ -129,8 +129,9 @@ def measurement(
             is_complete=True,
             series_description=title.meaning,
         )
-    except (ValueError, TypeError, AttributeError) as error:
+    except HIGHDICOM_ERRORS as error:
         raise BuildRefused(f"The measurement report can't be built (PS3.16 TID 1500): {error}") from error
+    inherit(document, regions[0].image)
     return document
 
 
@@ -151,13 +152,21 @@ def _check(region: Region) -> None:
         raise BuildRefused(f"Region {region.label!r} needs measurements that are finite numbers (PS3.16 TID 300).")
 
 
+def _is_describable(image: Dataset) -> bool:
+    """Whether an image has what its entry in the Image Library must tell (TID 1600, which a report may do without)."""
+    try:
+        hd.ImageLibrary([image])
+    except HIGHDICOM_ERRORS:
+        return False
+    return True
+
+
 def _group(region: Region) -> hd.PlanarROIMeasurementsAndQualitativeEvaluations:
     image = region.image
-    multi_frame = "NumberOfFrames" in image
     source = hd.SourceImageForRegion(
         referenced_sop_class_uid=image.SOPClassUID,
         referenced_sop_instance_uid=image.SOPInstanceUID,
-        referenced_frame_numbers=[region.frame + 1] if multi_frame else None,
+        referenced_frame_numbers=[region.frame + 1] if is_multi_frame(image) else None,
     )
     vertices = np.array(region.mark.vertices, dtype=np.float32)
     return hd.PlanarROIMeasurementsAndQualitativeEvaluations(

@@ -1,16 +1,25 @@
-"""What a derived object inherits from the instances it speaks of: patient, study and references.
+"""What a derived object takes from the instances it speaks of: patient, study, geometry and references.
 
-Knows: PS3.3 C.7.1.1, C.7.2.1: attributes that all instances of a patient and study share.
+Knows: PS3.3 C.7.1.1, C.7.2.1, C.7.2.2: attributes that all instances of a patient and study share; PS3.5 6.2: what a value may be.
 Does not know: what is built of it.
 """
 
+import copy
+import logging
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from pydicom import Dataset
+from highdicom.base import SOPClass
+from pydicom import DataElement, Dataset
+from pydicom.config import RAISE
+from pydicom.valuerep import STR_VR, validate_value
 
 from workbench.errors import BuildRefused
 
-__all__ = ["inheritable"]
+__all__ = ["inherit", "inheritable", "is_multi_frame"]
+
+_logger = logging.getLogger(__name__)
 
 # type 2 in the Patient and General Study modules: present, if only empty (PS3.3 Tables C.7-1 and C.7-3)
 _TYPE_2 = (
@@ -18,11 +27,24 @@ _TYPE_2 = (
     "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName",
 )  # fmt: skip
 _TYPE_1 = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-_BULK = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "WaveformSequence", "EncapsulatedDocument")
+# who it is: rather no object than one that is filed under somebody else
+_IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "AccessionNumber")
+_SEXES = ("", "M", "F", "O")
+# what an image says of its pixels' places: for references and the image library
+_GEOMETRY = (
+    "Modality", "FrameOfReferenceUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+    "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient",
+    "PatientOrientation", "TotalPixelMatrixRows", "TotalPixelMatrixColumns",
+)  # fmt: skip
+UNICODE = "ISO_IR 192"
+_HEADER_GROUPS = {0x0008, 0x0010, 0x0012, 0x0020, 0x0032, 0x0040}  # where patient, trial and study attributes are
 
 
 def inheritable(instances: Sequence[Dataset]) -> list[Dataset]:
-    """Return light copies of `instances` from which a derived object can inherit: no bulk data, no type 2 attribute absent.
+    """Return stand-ins for `instances`: their UIDs and geometry, and a patient and study without values.
+
+    A builder works on stand-ins, so that no value of a patient can come into its messages; :func:`inherit` then gives
+    the result its patient and study.
 
     Parameters
     ----------
@@ -45,17 +67,94 @@ def inheritable(instances: Sequence[Dataset]) -> list[Dataset]:
             raise BuildRefused(
                 f"The instances differ in {keyword}: one derived object speaks of one patient and study (PS3.3 {section})."
             )
-    return [_light(instance) for instance in instances]
+    return [_stand_in(instance) for instance in instances]
 
 
-def _light(instance: Dataset) -> Dataset:
-    copy = Dataset({tag: element for tag, element in instance.items() if tag.group % 2 == 0})
-    for keyword in _BULK:
-        if keyword in copy:
-            del copy[keyword]
+def _stand_in(instance: Dataset) -> Dataset:
+    light = Dataset()
+    light.SpecificCharacterSet = UNICODE
     for keyword in _TYPE_2:
-        if keyword not in copy:
-            setattr(copy, keyword, "")
-    if hasattr(instance, "file_meta"):
-        copy.file_meta = instance.file_meta
-    return copy
+        setattr(light, keyword, "")
+    for keyword in (*_TYPE_1, *_GEOMETRY):
+        if keyword in instance:
+            light.add(copy.deepcopy(instance[keyword]))
+    return light
+
+
+def inherit(document: SOPClass, source: Dataset) -> None:
+    """Give a new object the patient and study of `source`, in Unicode.
+
+    Parameters
+    ----------
+    document : SOPClass
+        What was built on stand-ins; it is changed.
+    source : Dataset
+        An instance of the same patient and study; it is not changed.
+
+    Raises
+    ------
+    BuildRefused
+        If Patient ID, Patient's Name or Accession Number has a value that no conformant object may have.
+
+    Notes
+    -----
+    Other values that PS3.5 6.2 forbids, such as a birth date that is no date, are not taken over: what must be there is
+    left empty.
+    """
+    carrier = _header(source)
+    carrier.SOPClassUID, carrier.SOPInstanceUID = document.SOPClassUID, source.SOPInstanceUID
+    carrier.SpecificCharacterSet = document.SpecificCharacterSet = UNICODE
+    document.copy_patient_and_study_information(carrier)
+    for element in [e for e in carrier if e.tag in document and document[e.tag] is e and not _is_valid(e)]:
+        if element.keyword in _IDENTITY:
+            raise BuildRefused(
+                f"{element.name} {element.tag} of instance {source.SOPInstanceUID} is not valid for its value representation "
+                f"{element.VR} (PS3.5 6.2), so no object can inherit it. Correct it in a copy of the instance first."
+            )
+        if element.keyword in _TYPE_2:
+            document[element.tag] = DataElement(element.tag, element.VR, "")
+        else:
+            del document[element.tag]
+        _logger.warning("%s of instance %s is not valid and was not inherited", element.keyword, source.SOPInstanceUID)
+
+
+def _header(source: Dataset) -> Dataset:
+    """Return a copy of what may belong to patient and study, its text decoded; what can't be read is left out."""
+    elements = {tag: element for tag, element in source.items() if tag.group in _HEADER_GROUPS}
+    header = copy.deepcopy(Dataset(elements))
+    is_implicit, is_little = source.original_encoding
+    header.set_original_encoding(is_implicit, is_little, source.original_character_set)
+    with warnings.catch_warnings():  # their words would hold values
+        warnings.simplefilter("ignore")
+        for tag in list(header.keys()):
+            try:
+                element = header[tag]
+                if element.VR == "SQ":
+                    for item in element.value:
+                        item.decode()
+            except (ValueError, TypeError, AttributeError, NotImplementedError, LookupError):
+                del header[tag]
+    return header
+
+
+def _is_valid(element: DataElement) -> bool:
+    if element.keyword == "PatientSex":
+        return str(element.value or "") in _SEXES
+    try:
+        for value in element.value if element.VM > 1 else [element.value]:
+            validate_value(element.VR, _plain(element.VR, value), RAISE)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _plain(representation: str, value: Any) -> Any:
+    """Return `value` as `validate_value` knows it: as text where it is written as text."""
+    if value is None or representation not in STR_VR:
+        return value
+    return getattr(value, "original_string", None) or str(value)
+
+
+def is_multi_frame(instance: Dataset) -> bool:
+    """Whether references to one frame must name it (PS3.3 Table 10-3)."""
+    return int(instance.get("NumberOfFrames") or 1) > 1
