@@ -127,7 +127,7 @@ def dcm2pnm(program, tmp_path) -> Callable[..., np.ndarray | None]:
             source.save_as(tmp_path / "image.dcm", enforce_file_format=True)
             source = tmp_path / "image.dcm"
         out = tmp_path / "out.pnm"
-        arguments = [program("dcm2pnm"), "-O", *switches, str(source), str(out)]
+        arguments = [program("dcm2pnm"), *([] if "+O" in switches else ["-O"]), *switches, str(source), str(out)]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         return read_pnm(out) if done.returncode == 0 else None
 

@@ -63,7 +63,7 @@ def image(
 
 def panel(dataset: Dataset, plan: RenderPlan, *, frame: int, title: str | None) -> tuple[Figure, Axes]:
     """Return a figure with one image and its axes, whose data coordinates are those of the displayed array."""
-    array = render(plan, frame=frame)
+    array = render(plan, frame=frame, with_overlays=True)
     area = plan.frame(frame).spatial
     aspect = area.pixel_aspect if area.rotation_deg % 180 == 0 else 1 / area.pixel_aspect
     rows, columns = array.shape[:2]

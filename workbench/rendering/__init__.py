@@ -12,6 +12,7 @@ from workbench.rendering.displayed_area import Spatial
 from workbench.rendering.geometry import Sides, Spacing, orientation, spacing
 from workbench.rendering.lookup import LookupTable
 from workbench.rendering.modality import Modality, modality, modality_values, units
+from workbench.rendering.overlays import Overlay
 from workbench.rendering.palette import Palette, palette
 from workbench.rendering.pixels import Layout, layout, pixels
 from workbench.rendering.plan import FramePlan, RenderPlan, resolve
@@ -27,6 +28,7 @@ __all__ = [
     "Layout",
     "LookupTable",
     "Modality",
+    "Overlay",
     "Palette",
     "PresentationLut",
     "RenderPlan",

@@ -178,7 +178,7 @@ def _bits(image: Dataset, allocated: int) -> tuple[int, int]:
     return stored, high_bit
 
 
-def pixels(image: Dataset, *, frame: int | None = None, limit_bytes: int = LIMIT_BYTES) -> NDArray[Any]:
+def pixels(image: Dataset, frame: int | None = None, *, limit_bytes: int = LIMIT_BYTES) -> NDArray[Any]:
     """Return decoded stored values.
 
     Parameters

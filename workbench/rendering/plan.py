@@ -4,6 +4,7 @@ Knows: how an image's own attributes, a presentation state and the caller's wish
 Does not know: how a frame is computed from it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from workbench.rendering.annotations import Annotation, annotations
 from workbench.rendering.displayed_area import Spatial, spatial
 from workbench.rendering.lookup import LookupTable
 from workbench.rendering.modality import Modality, modality
+from workbench.rendering.overlays import Overlay, overlays
 from workbench.rendering.palette import Palette, palette
 from workbench.rendering.pixels import LIMIT_BYTES, Layout, decoded, layout
 from workbench.rendering.presentation_lut import PresentationLut, presentation_lut
@@ -75,6 +77,8 @@ class RenderPlan:
         Of a PALETTE COLOR image, or of a pseudo-colour presentation state.
     shutter : Shutter, optional
         What is hidden.
+    overlays : tuple of Overlay
+        Overlay planes of the image, and of the state; :func:`render` draws them when asked to.
     choices : tuple of str
         What ``voi=`` can choose by its index: windows first, then VOI LUTs, by their explanations.
     findings : Findings
@@ -89,6 +93,7 @@ class RenderPlan:
     presentation: PresentationLut = field(default=PresentationLut(), repr=False)
     palette: Palette | None = field(default=None, repr=False)
     shutter: Shutter | None = None
+    overlays: tuple[Overlay, ...] = field(default=(), repr=False)
     choices: tuple[str, ...] = ()
     findings: Findings = field(default=Findings(), repr=False)
     limit_bytes: int = LIMIT_BYTES
@@ -172,6 +177,11 @@ def resolve(
         doubts = [Finding(Severity.WARNING, "PhotometricInterpretation", "PS3.3 C.7.6.3.1.2", message)]
     else:
         doubts = []
+    planes, faults = overlays(image, shape)
+    if state is not None:
+        more, more_faults = overlays(state, shape)
+        planes, faults = tuple(p for p in planes if _is_active(state, p)) + more, faults + more_faults
+    doubts += [*faults, *_not_applied(source)]
     maker = _Maker(image, state, shape, wish, voi, limit_bytes)
     count = shape.frames if _differs_by_frame(image, state) else 1
     frames = tuple(maker.frame_plan(i) for i in range(count))
@@ -185,6 +195,7 @@ def resolve(
         presentation=presentation_lut(source, photometric=shape.photometric if state is None else ""),
         palette=colors,
         shutter=shutter(source),
+        overlays=planes,
         choices=maker.named,
         findings=Findings(dict.fromkeys([*doubts, *maker.findings])),
         limit_bytes=limit_bytes,
@@ -203,6 +214,19 @@ def _check_state(state: Dataset, image: Dataset, shape: Layout) -> None:
         )
     if uid == _PSEUDO_COLOR and shape.is_color:
         raise AttributeUnusable("A pseudo-colour presentation state applies to grayscale images only (PS3.4 N.2.3).")
+
+
+def _is_active(state: Dataset, overlay: Overlay) -> bool:
+    """Return whether a state wants an overlay of the image to be seen (PS3.3 C.11.7)."""
+    return bool(state[overlay.group, 0x1001].value) if (overlay.group, 0x1001) in state else False
+
+
+def _not_applied(source: Dataset) -> Iterator[Finding]:
+    """Yield what a state or an image asks for and is not done here."""
+    if "BITMAP" in str(source.get("ShutterShape") or ""):
+        yield Finding(Severity.WARNING, "ShutterShape", "PS3.3 C.7.6.15", "A bitmap shutter is not applied.")
+    if items(source, "MaskSubtractionSequence") and "ReferencedSeriesSequence" in source:
+        yield Finding(Severity.WARNING, "MaskSubtractionSequence", "PS3.3 C.11.13", "The mask is not subtracted.")
 
 
 def _differs_by_frame(image: Dataset, state: Dataset | None) -> bool:

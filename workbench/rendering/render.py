@@ -17,7 +17,9 @@ from workbench.rendering.plan import FramePlan, RenderPlan
 __all__ = ["render"]
 
 
-def render(plan: RenderPlan, *, frame: int = 0, stored: NDArray[Any] | None = None, is_displayed: bool = True) -> NDArray[np.uint8]:
+def render(
+    plan: RenderPlan, *, frame: int = 0, stored: NDArray[Any] | None = None, is_displayed: bool = True, with_overlays: bool = False
+) -> NDArray[np.uint8]:
     """Return a frame as it is seen.
 
     Parameters
@@ -31,6 +33,8 @@ def render(plan: RenderPlan, *, frame: int = 0, stored: NDArray[Any] | None = No
     is_displayed : bool
         Cut out the displayed area, turn and flip as the plan says. Without it the image's own pixel grid is kept, in which
         annotations are.
+    with_overlays : bool
+        Draw the overlay planes in white.
 
     Returns
     -------
@@ -57,8 +61,11 @@ def render(plan: RenderPlan, *, frame: int = 0, stored: NDArray[Any] | None = No
         seen = plan.palette(stored)
     else:
         seen = _gray(plan, settled, stored)
+    if (plan.shutter is not None or with_overlays) and not (seen.flags.owndata and seen.flags.writeable):
+        seen = seen.copy()
+    for overlay in plan.overlays if with_overlays else ():
+        seen[overlay.mask(frame=frame, rows=seen.shape[0], columns=seen.shape[1])] = 255
     if plan.shutter is not None:
-        seen = seen if seen.flags.owndata and seen.flags.writeable else seen.copy()
         seen[plan.shutter.hidden(*seen.shape[:2])] = plan.shutter.value * 255 // 65535
     return settled.spatial(seen) if is_displayed else seen
 
