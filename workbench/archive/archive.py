@@ -227,8 +227,9 @@ class Archive:
         Notes
         -----
         Counts, Modalities in Study, SOP Classes in Study, Instance Availability and Available Transfer Syntax UID
-        are computed. An attribute that is not in the index is read from one file of the entity; it is empty where
-        that file does not have it. Private attributes and bulk data are no keys: they are not answered. The
+        are computed. An attribute that is not in the index, and any sequence, is read from one file of the entity
+        (the one whose SOP Instance UID sorts first), which takes about 0.1 ms each; it is empty where that file does not
+        have it. Private attributes and bulk data are no keys: they are not answered. The
         identifier is checked at once, before the first answer is asked for.
         """
         query = Query.of(identifier, model=model)
