@@ -416,7 +416,6 @@ class _Folder:
         ref = wb.entities.InstanceRef.of(wb.files.read(content, stop_before_pixels=True).dataset)
         uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
         target = self.root.joinpath(*uids[:2], f"{uids[2]}.dcm")
-        target.parent.mkdir(parents=True, exist_ok=True)
         wb.files.write_whole(target, content)
         return ref
 

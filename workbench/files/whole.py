@@ -43,7 +43,7 @@ def write_whole(
     Parameters
     ----------
     path : Path or str
-        Where; its folder must exist. A symbolic link there is replaced, not followed.
+        Where; folders that are lacking are made. A symbolic link there is replaced, not followed.
     content : bytes or callable
         The bytes, or a function that writes them to the binary file it is given.
     durable : bool
@@ -73,6 +73,7 @@ def write_whole(
     is killed leaves a temporary file, whose name matches `INCOMPLETE_FILES`.
     """
     target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".wb-{secrets.token_hex(8)}.part")
     try:
         _fill(temporary, content, durable=durable, mode=mode)

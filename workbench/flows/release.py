@@ -136,6 +136,5 @@ def _one(
         return ReleasedInstance("", sop_class, len(plan), errors, warnings, "held back"), dataset
     file = ""
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         file = save(dataset, folder / f"{dataset.SOPInstanceUID}.dcm").name
     return ReleasedInstance(str(dataset.SOPInstanceUID), sop_class, len(plan), errors, warnings, "released", file), dataset
