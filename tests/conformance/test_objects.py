@@ -1,6 +1,8 @@
 import copy
+import random
 import stat
 import time
+from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -226,3 +228,14 @@ def test_the_corpus_is_checked_without_a_crash(corpus):
         else:
             names = str(read(path).dataset.get("PatientName") or "")
             assert len(names) < 6 or names not in _messages(findings)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_objects_are_checked_without_a_crash(seed):
+    randomness = random.Random(seed)
+    damaged = bytearray(Path(get_testdata_file(randomness.choice(["CT_small.dcm", "test-SR.dcm", "badVR.dcm"]))).read_bytes())
+    for _ in range(8):
+        damaged[randomness.randrange(400, 4_000)] = randomness.randrange(256)
+    dataset = read(bytes(damaged)).dataset
+    assert isinstance(check(dataset, validator=False), Findings)
+    check_many([dataset], validator=False)

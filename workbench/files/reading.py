@@ -343,7 +343,7 @@ def _parsed(
 
 def _ends(structure: Structure) -> Iterator[tuple[Element, int]]:
     ends = [element.offset for element in structure.top[1:]] + [structure.end]
-    return zip(structure.top, ends, strict=True)
+    return zip(structure.top, ends, strict=False)  # without elements there is an end all the same
 
 
 def _at_pixels(tag: BaseTag, representation: str | None, length: int) -> bool:
