@@ -165,6 +165,13 @@ def test_the_planted_identity_is_in_no_log_record(archive, run, tmp_path, caplog
         run("storescu", [str(path)], server=server)
         name, number = str(planted.dataset.PatientName), str(planted.dataset.PatientID)
         run("findscu", "-S", *keys("STUDY", PatientName=name, PatientID=number, StudyInstanceUID=""), [], server=server)
+        run(
+            "findscu",
+            "-S",
+            *keys("STUDY", PatientID=(number * 10)[:70], PatientBirthDate=name, StudyInstanceUID=""),
+            [],
+            server=server,
+        )
         run("findscu", "-S", *keys("STUDY", PatientName=name, StudyDate="x" + number, StudyInstanceUID=""), [], server=server)
         run(
             "getscu",
