@@ -222,3 +222,16 @@ def test_free_text_that_names_the_patient_is_replaced_though_the_table_leaves_it
     assert "yamada" not in str(list(plan)).lower()
     assert repr(plan).startswith(f"<Plan for {len(plan)} attributes: 3 replaced by a dummy value, 1 emptied")
     assert "ModalityLUTSequence[0]" in plan._repr_html_()
+
+
+def test_what_hides_in_a_value_of_the_wrong_kind_is_removed():
+    dataset = Dataset()
+    dataset.add_new("PixelPaddingValue", "SS", [17] * 40)  # the rest of a dataset, read as numbers
+    dataset.add_new("BodyPartExamined", "OB", b"DOE^JANE")
+    dataset.add_new("RegionSpatialFormat", "US", 1)
+    dataset.add_new("PixelData", "OB", b"ab")
+    dataset.add_new("ContourData", "UN", b"1.5\\-2e3\\0 ")  # long lists of numbers are encoded so
+    dataset["ContourData"].VR, dataset["ContourData"]._value = "UN", b"1.5\\-2e3\\0 "
+    dataset.add_new("RedPaletteColorLookupTableData", "OW", b"ab")
+    dataset.add_new("GrayLookupTableData", "US", [1, 2, 3])
+    assert [step.path for step in deid.plan(dataset)] == ["BodyPartExamined", "PixelPaddingValue"]

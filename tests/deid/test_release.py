@@ -264,3 +264,35 @@ def test_hostile_values_are_not_in_plans_and_reports(keys):
     for html in (plan._repr_html_(), deid.report(plan)._repr_html_(), deid.report(made)._repr_html_()):
         assert "<img" not in html
         assert "onerror" not in html
+
+
+def test_no_value_reaches_a_log_or_a_warning(keys, tmp_path, caplog, recwarn):
+    import logging
+
+    from workbench import inspection
+
+    original = Dataset()
+    original.add_new("PatientAge", "LO", "Canary-1")
+    original.add_new("Modality", "LO", "Canary-2 in lower case, and far too long for a code string")
+    original.add_new("StudyInstanceUID", "LO", "Canary-3")
+    for keyword, vr in (("PatientAge", "AS"), ("Modality", "CS"), ("StudyInstanceUID", "UI")):
+        original[keyword].VR = vr
+    original.file_meta = phantoms.planted_ct().dataset.file_meta
+    original.SOPClassUID = original.SOPInstanceUID = "1.2.3"
+    original.save_as(tmp_path / "bad.dcm", enforce_file_format=True)
+    caplog.clear()
+    recwarn.clear()
+    with caplog.at_level(logging.DEBUG):
+        bad = dcmread(tmp_path / "bad.dcm")
+        made = released(bad, keys, retain_patient_characteristics=True)
+        found = deid.verify(bad, made, identities=["Canary-2"])
+        for again in (tmp_path / "bad.dcm",):
+            shown = dcmread(again)
+            assert "Canary-1" in str(inspection.tree(shown))
+            inspection.summary(dcmread(again))
+            inspection.table([dcmread(again)])
+            inspection.differences(dcmread(again), bad)
+    assert [f.path for f in found.errors] == ["Modality"]
+    assert made.dataset.PatientAge == ""
+    assert "Canary" not in caplog.text
+    assert not [w for w in recwarn if "Canary" in str(w.message)]

@@ -6,8 +6,10 @@ Does not know: what is done with an element.
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pydicom import config
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -16,7 +18,7 @@ from pydicom.tag import BaseTag, Tag
 
 from workbench.errors import LimitExceeded
 
-__all__ = ["MAX_DEPTH", "Place", "decoded", "path_of", "places"]
+__all__ = ["MAX_DEPTH", "Place", "decoded", "path_of", "places", "quiet"]
 
 MAX_DEPTH = 64
 
@@ -31,6 +33,14 @@ class Place:
     within: tuple[tuple[BaseTag, str], ...]
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom from quoting values in warnings and log lines."""
+    with warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def path_of(parent: str, tag: BaseTag) -> str:
     """Return the path of an element: its keyword, or ``(gggg,eeee)`` where it has none."""
     name = keyword_for_tag(tag) or f"({tag.group:04X},{tag.element:04X})"
@@ -42,8 +52,7 @@ def decoded(dataset: Dataset, tag: BaseTag) -> DataElement | None:
     found: object = dataset.get_item(tag)
     if isinstance(found, DataElement):
         return found
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+    with quiet():
         try:
             element = dataset[tag]
             _ = element.value, element.VR

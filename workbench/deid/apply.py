@@ -16,7 +16,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from workbench.deid import actions
 from workbench.deid._findings import looked_at
-from workbench.deid._walk import decoded, path_of
+from workbench.deid._walk import decoded, path_of, quiet
 from workbench.deid.keys import Keys
 from workbench.deid.options import Options
 from workbench.deid.plan import ACTIONS, Plan
@@ -87,9 +87,10 @@ def apply(plan: Plan, dataset: Dataset, *, keys: Keys) -> Released:
     named = patient_id or _text(dataset, "PatientName") or _text(dataset, "StudyInstanceUID")  # strangers are not one person
     patient = f"{_text(dataset, 'IssuerOfPatientID')}\0{named}"
     work = _Work(chosen, keys, patient, patient_id, keys.shift_days(patient), [])
-    released = _built(dataset, "", work)
-    _mark(released, plan.options)
-    released.file_meta = _meta(dataset, released)
+    with quiet():
+        released = _built(dataset, "", work)
+        _mark(released, plan.options)
+        released.file_meta = _meta(dataset, released)
     released.preamble = bytes(128)
     weaker = [step.path for step in needed if step.action != "K" and chosen[step.path] == "K"]
     return Released(released, Findings([*looked_at(dataset, plan), *_about(work.undated, weaker)]))

@@ -11,7 +11,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pydicom.datadict import dictionary_has_tag, keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from workbench.deid._identities import SHORTEST, TEXT, VOCABULARY, Needle, identities, texts
@@ -59,6 +60,9 @@ _CODE = frozenset(
 #: conditional attributes that go with the one that they depend on (PS3.3 C.7.1.1)
 _DEPENDENT = {"ResponsiblePersonRole": "Responsible Person"}
 _PERSONAL = frozenset({"name", "part of a name", "patient identifier"})
+_BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_NUMBERS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+_DECIMALS = re.compile(rb"[0-9eE+.\\ \x00-]*")
 _INDEX = re.compile(r"\[\d+\]")
 _TABLE = "PS3.15 Table E.1-1"
 
@@ -159,8 +163,9 @@ def plan(dataset: Dataset, options: Options | None = None) -> Plan:
     Notes
     -----
     Beyond the table, what can't be judged is removed: private attributes, attributes that the data dictionary does not have,
-    values that can't be decoded, overlay groups as a whole, and group lengths. Free text that the table leaves alone is
-    replaced where it mentions a name or an identifier of a patient that stands elsewhere in the same object.
+    values that can't be decoded or are not of the dictionary's kind, overlay groups as a whole, and group lengths. Free text
+    that the table leaves alone is replaced where it mentions a name or an identifier of a patient that stands elsewhere in
+    the same object.
     """
     options = options or Options()
     sop_class = str(dataset.get("SOPClassUID", ""))
@@ -226,6 +231,8 @@ def _beyond_the_table(place: Place) -> tuple[str, str, str]:
         why = (_TABLE, "private attribute")
     elif place.element is None:
         why = ("PS3.15 E.1", "its value can't be decoded, so nobody knows what is in it")
+    elif _is_misshapen(place.element):
+        why = ("PS3.6 6", "its VR or number of values is not that of the data dictionary, so other content may hide in it")
     elif tag.element == 0 or tag.group in {0x0000, 0x0002}:
         why = ("PS3.5 7.2", "group length, or not an attribute of a dataset")
     elif 0x6000 <= tag.group <= 0x60FF:
@@ -235,6 +242,19 @@ def _beyond_the_table(place: Place) -> tuple[str, str, str]:
     elif confidentiality_of(tag) is None and not dictionary_has_tag(tag):
         why = ("PS3.15 E.1", "not in the data dictionary (PS3.6 6)")
     return ("X" if why[0] else "", *why)
+
+
+def _is_misshapen(element: DataElement) -> bool:
+    """Whether bytes stand in place of text or items, or numbers in a number that the attribute can't have."""
+    if not dictionary_has_tag(element.tag):
+        return False
+    expected = set(dictionary_VR(element.tag).split(" or "))
+    if element.VR in _BYTES and not _BYTES & expected:  # long lists of numbers are encoded as UN (PS3.5 6.2.2)
+        content = element.value
+        is_numbers = expected <= {"DS", "IS"} and isinstance(content, bytes) and _DECIMALS.fullmatch(content)
+        return not is_numbers
+    most = dictionary_VM(element.tag).rpartition("-")[2]
+    return element.VR in _NUMBERS and most.isdigit() and int(most) < element.VM
 
 
 def _in_content(place: Place, replaced: AbstractSet[str]) -> str:

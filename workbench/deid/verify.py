@@ -7,18 +7,17 @@ Does not know: the plan that was carried out; it looks at the result alone.
 import copy
 import io
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 
 from pydicom import dcmwrite
 from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from workbench.deid._identities import CERTAIN, SHORTEST, VOCABULARY, Needle, texts
 from workbench.deid._identities import identities as identities_of
-from workbench.deid._walk import places
+from workbench.deid._walk import places, quiet
 from workbench.deid.actions import DUMMY_TEXT
 from workbench.deid.apply import Released
 from workbench.deid.options import Options
@@ -150,20 +149,22 @@ def _holds(content: bytes, spelled: bytes, anywhere: bool) -> bool:  # noqa: FBT
 def _encoded(dataset: Dataset) -> bytes:
     out = Dataset()
     out.update({element.tag: element for element in dataset if element.keyword not in _OWN})
-    out.file_meta = copy.deepcopy(dataset.file_meta)
-    if out.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-        out.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian  # the same bytes, not deflated
+    out.file_meta = meta = copy.deepcopy(dataset.file_meta)
+    if not meta.TransferSyntaxUID.is_transfer_syntax or meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        is_encapsulated = "PixelData" in out and out["PixelData"].is_undefined_length
+        meta.TransferSyntaxUID = JPEGBaseline8Bit if is_encapsulated else ExplicitVRLittleEndian  # encoded alike, not deflated
+    for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"):
+        if not meta.get(keyword):
+            setattr(meta, keyword, "1.2.3")  # what is no instance can be encoded too
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         dcmwrite(buffer, out, enforce_file_format=True)
     return buffer.getvalue()
 
 
 def _codecs(original: Dataset) -> list[str]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return list(convert_encodings(original.get("SpecificCharacterSet") or "ISO_IR 6"))
     except (LookupError, ValueError, TypeError):
         return []

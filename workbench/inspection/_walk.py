@@ -41,7 +41,7 @@ def element(dataset: Dataset, tag: BaseTag) -> tuple[str, str, object]:
     known: object = dataset.get_item(tag)
     if isinstance(known, DataElement):
         return str(known.VR), known.name, known.value
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), config.disable_value_validation():  # pydicom's warnings and log lines quote values
         warnings.simplefilter("ignore")
         try:
             found = dataset[tag]
