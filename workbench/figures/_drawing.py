@@ -4,6 +4,7 @@ Knows: matplotlib's objects; no pyplot and no global settings.
 Does not know: DICOM attributes.
 """
 
+import io
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,18 @@ _HALO = [withStroke(linewidth=2.2, foreground="white", alpha=0.8)]
 _STEPS = (1, 2, 5)
 
 
+class Sheet(Figure):
+    """A figure that a notebook shows although pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png")
+        return picture.getvalue()
+
+
 def paper(width: float, height: float) -> Figure:
     """Return an empty white figure, in inches, that arranges its axes itself."""
-    figure = Figure(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
+    figure = Sheet(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
     engine: Any = figure.get_layout_engine()
     engine.set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03)
     return figure
