@@ -12,4 +12,4 @@ from workbench.figures.pet import pet
 from workbench.figures.presentation import marks, presentation
 from workbench.figures.saving import save
 
-__all__ = ["VolumeLike", "contact_sheet", "image", "marks", "ophthalmic", "pet", "presentation", "save"]
+__all__ = ["contact_sheet", "image", "marks", "ophthalmic", "pet", "presentation", "save"]

@@ -6,12 +6,42 @@ Does not know: what the attributes mean.
 
 from collections.abc import Iterator
 from math import isfinite
+from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from workbench.errors import AttributeUnusable
 
-__all__ = ["floats", "frame_count", "functional_groups", "integer", "is_little_endian", "items", "text", "transfer_syntax_uid"]
+__all__ = [
+    "attribute",
+    "floats",
+    "frame_count",
+    "functional_groups",
+    "integer",
+    "is_little_endian",
+    "items",
+    "text",
+    "transfer_syntax_uid",
+    "words",
+]
+
+
+def attribute(dataset: Dataset, key: str | tuple[int, int]) -> Any:
+    """Return the value of an attribute by keyword or tag; None where it is absent.
+
+    Raises
+    ------
+    AttributeUnusable
+        If its bytes can't be what its VR says: pydicom finds that out only when they are asked for.
+    """
+    try:
+        element = dataset[key] if key in dataset else None  # noqa: SIM401 - with a keyword, get gives the value
+        value = None if element is None else element.value
+    except Exception as error:
+        name = key if isinstance(key, str) else f"({key[0]:04X},{key[1]:04X})"
+        raise AttributeUnusable(f"{name} can't be read: its bytes are not what its VR says (PS3.5 6.2).") from error
+    return value
 
 
 def floats(dataset: Dataset, keyword: str) -> tuple[float, ...]:
@@ -22,7 +52,7 @@ def floats(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     AttributeUnusable
         If a value is not a number or not finite.
     """
-    value = dataset.get(keyword)
+    value = attribute(dataset, keyword)
     if value is None or value == "":
         return ()
     values = value if isinstance(value, (list, tuple)) or (hasattr(value, "__iter__") and not isinstance(value, str)) else [value]
@@ -46,13 +76,21 @@ def integer(dataset: Dataset, keyword: str, default: int | None = None) -> int |
 
 def text(dataset: Dataset, keyword: str) -> str:
     """Return a single word without padding, or an empty one."""
-    value = dataset.get(keyword)
+    value = attribute(dataset, keyword)
     return value.strip(" \0") if isinstance(value, str) else ""
+
+
+def words(dataset: Dataset, keyword: str) -> list[str]:
+    """Return the values of a text attribute, none where it is absent or empty."""
+    value = attribute(dataset, keyword)
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, str) else [str(v) for v in value] if isinstance(value, (list, tuple, MultiValue)) else []
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """Return the items of a sequence; none where it is absent, empty or no sequence at all."""
-    value = dataset.get(keyword)
+    value = attribute(dataset, keyword)
     return (
         [item for item in value if isinstance(item, Dataset)] if hasattr(value, "__iter__") and not isinstance(value, str) else []
     )

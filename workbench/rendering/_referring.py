@@ -6,7 +6,7 @@ Does not know: what is done with them.
 
 from pydicom.dataset import Dataset
 
-from workbench.rendering._reading import floats, items
+from workbench.rendering._reading import floats, items, text
 
 __all__ = ["frames_named", "refers_to", "state_refers_to"]
 
@@ -14,8 +14,8 @@ __all__ = ["frames_named", "refers_to", "state_refers_to"]
 def refers_to(item: Dataset, image: Dataset, *, frame: int) -> bool:
     """Return whether an item is about a frame (from 0) of an image; an item that names no image is about all."""
     named = items(item, "ReferencedImageSequence")
-    uid = image.get("SOPInstanceUID")
-    return not named or any(r.get("ReferencedSOPInstanceUID") == uid and _has_frame(r, frame) for r in named)
+    uid = text(image, "SOPInstanceUID")
+    return not named or any(text(r, "ReferencedSOPInstanceUID") == uid and _has_frame(r, frame) for r in named)
 
 
 def _has_frame(reference: Dataset, frame: int) -> bool:
@@ -25,9 +25,9 @@ def _has_frame(reference: Dataset, frame: int) -> bool:
 
 def state_refers_to(state: Dataset, image: Dataset) -> bool:
     """Return whether a presentation state lists an image among those it applies to (PS3.3 C.11.11)."""
-    uid = image.get("SOPInstanceUID")
+    uid = text(image, "SOPInstanceUID")
     references = [r for s in items(state, "ReferencedSeriesSequence") for r in items(s, "ReferencedImageSequence")]
-    return any(r.get("ReferencedSOPInstanceUID") == uid for r in references)
+    return any(text(r, "ReferencedSOPInstanceUID") == uid for r in references)
 
 
 def frames_named(state: Dataset) -> bool:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from workbench.entities import Finding, Severity, plain
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, integer, items, text
+from workbench.rendering._reading import attribute, floats, integer, items, text
 from workbench.rendering._referring import refers_to
 from workbench.rendering.displayed_area import Spatial
 
@@ -177,7 +177,7 @@ def _graphic(item: Dataset, layer: Layer, area: Spatial) -> GraphicObject:
 
 
 def _text(item: Dataset, layer: Layer, area: Spatial) -> TextObject:
-    lines = str(item.get("UnformattedTextValue") or "").replace("\r\n", "\n").replace("\r", "\n")
+    lines = str(attribute(item, "UnformattedTextValue") or "").replace("\r\n", "\n").replace("\r", "\n")
     corners = (*floats(item, "BoundingBoxTopLeftHandCorner"), *floats(item, "BoundingBoxBottomRightHandCorner"))
     anchor = floats(item, "AnchorPoint")
     box = None

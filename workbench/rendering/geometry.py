@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, functional_groups, integer, items, text
+from workbench.rendering._reading import floats, functional_groups, integer, items, text, words
 
 __all__ = ["Sides", "Spacing", "orientation", "spacing"]
 
@@ -61,6 +61,13 @@ def spacing(image: Dataset, *, frame: int = 0) -> Spacing | None:
 
     Pixel Spacing counts first, then what holds at the detector or on film, then a single calibrated region of an ultrasound image.
     """
+    try:
+        return _spacing(image, frame)
+    except AttributeUnusable:
+        return None
+
+
+def _spacing(image: Dataset, frame: int) -> Spacing | None:
     measures = [i for g in functional_groups(image, frame) for i in items(g, "PixelMeasuresSequence")]
     for source in (*measures, image):
         if pair := _pair(source, "PixelSpacing"):
@@ -74,18 +81,12 @@ def spacing(image: Dataset, *, frame: int = 0) -> Spacing | None:
 
 
 def _pair(source: Dataset, keyword: str) -> tuple[float, float] | None:
-    try:
-        values = floats(source, keyword)
-    except AttributeUnusable:
-        return None
+    values = floats(source, keyword)
     return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
 
 
 def _magnification(image: Dataset) -> float:
-    try:
-        values = floats(image, "EstimatedRadiographicMagnificationFactor")
-    except AttributeUnusable:
-        return 1.0
+    values = floats(image, "EstimatedRadiographicMagnificationFactor")
     return values[0] if len(values) == 1 and values[0] > 0 else 1.0
 
 
@@ -97,10 +98,7 @@ def _ultrasound(image: Dataset) -> Spacing | None:
         or integer(regions[0], "PhysicalUnitsYDirection") != 3
     ):
         return None
-    try:
-        across, down = floats(regions[0], "PhysicalDeltaX"), floats(regions[0], "PhysicalDeltaY")
-    except AttributeUnusable:
-        return None
+    across, down = floats(regions[0], "PhysicalDeltaX"), floats(regions[0], "PhysicalDeltaY")
     if len(across) != 1 or len(down) != 1 or not across[0] or not down[0]:
         return None
     return Spacing(abs(down[0]) * 10, abs(across[0]) * 10, "in the ultrasound region")
@@ -108,20 +106,23 @@ def _ultrasound(image: Dataset) -> Spacing | None:
 
 def orientation(image: Dataset, *, frame: int = 0) -> Sides:
     """Return what the sides of a frame point to, from direction cosines or from Patient Orientation (0020,0020)."""
+    try:
+        return _orientation(image, frame)
+    except AttributeUnusable:
+        return Sides()
+
+
+def _orientation(image: Dataset, frame: int) -> Sides:
     planes = [i for g in functional_groups(image, frame) for i in items(g, "PlaneOrientationSequence")]
     for source in (*planes, image):
-        try:
-            cosines = floats(source, "ImageOrientationPatient")
-        except AttributeUnusable:
-            continue
+        cosines = floats(source, "ImageOrientationPatient")
         if len(cosines) == 6:
             right, bottom = _letters(cosines[:3]), _letters(cosines[3:])
             return Sides(right.translate(_OPPOSITE), right, bottom.translate(_OPPOSITE), bottom)
-    named = image.get("PatientOrientation")
-    words = [str(w).strip() for w in named] if named and not isinstance(named, str) else []
-    if len(words) != 2 or any(set(w) - set("RLAPHF") for w in words):
+    named = [w.strip() for w in words(image, "PatientOrientation")]
+    if len(named) != 2 or any(set(w) - set("RLAPHF") for w in named):
         return Sides()
-    right, bottom = words[0][:2], words[1][:2]
+    right, bottom = named[0][:2], named[1][:2]
     return Sides(right.translate(_OPPOSITE), right, bottom.translate(_OPPOSITE), bottom)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, text
+from workbench.rendering._reading import attribute, floats, text
 
 __all__ = ["LookupTable", "lookup_table", "table_words"]
 
@@ -103,7 +103,7 @@ def table_words(dataset: Dataset, keyword: str, *, entries: int, bits: int, is_l
     AttributeUnusable
         If there are no data, or fewer than half of what the descriptor says.
     """
-    value = dataset.get(keyword)
+    value = attribute(dataset, keyword)
     if isinstance(value, (bytes, bytearray)):
         packed = bits <= 8 and len(value) < 2 * entries
         kind = "u1" if packed else ("<u2" if is_little_endian else ">u2")

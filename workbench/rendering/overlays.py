@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from workbench.entities import Finding, Severity
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, is_little_endian
+from workbench.rendering._reading import attribute, floats, is_little_endian
 from workbench.rendering.pixels import Layout
 
 __all__ = ["Overlay", "overlays"]
@@ -78,21 +78,21 @@ def _overlay(image: Dataset, shape: Layout, group: int) -> Overlay:
     top, left = (*_numbers(image, group, 0x0050), 1, 1)[:2]
     if not (0 < rows < 65536 and 0 < columns < 65536 and 0 < frames <= max(shape.frames, 1)):
         raise AttributeUnusable("Overlay Rows, Columns or Number of Frames in Overlay are absent or out of range (PS3.3 C.9.2).")
-    value = image[group, 0x3000].value if (group, 0x3000) in image else b""
-    if not value:
+    value = attribute(image, (group, 0x3000))
+    if not isinstance(value, bytes) or not value:
         bits = _embedded(image, shape, next(_numbers(image, group, 0x0102), 0))
     else:
         bits = _packed(value, frames * rows * columns, is_swapped=image[group, 0x3000].VR == "OW" and not is_little_endian(image))
         bits = bits.reshape(frames, rows, columns)
     bits.flags.writeable = False
-    kind, label = (str(image[group, e].value or "") if (group, e) in image else "" for e in (0x0040, 0x1500))
+    kind, label = (str(attribute(image, (group, e)) or "") for e in (0x0040, 0x1500))
     return Overlay(group, kind.strip() or "G", top - 1, left - 1, next(_numbers(image, group, 0x0051), 1) - 1, bits, label)
 
 
 def _numbers(image: Dataset, group: int, element: int) -> Iterator[int]:
     if (group, element) in image:
         holder = Dataset()
-        holder.add_new("GraphicData", "FL", image[group, element].value)
+        holder.add_new("GraphicData", "FL", attribute(image, (group, element)))
         yield from (int(v) for v in floats(holder, "GraphicData"))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import is_little_endian
+from workbench.rendering._reading import attribute, is_little_endian
 from workbench.rendering.lookup import LookupTable, descriptor, table_words
 
 __all__ = ["Palette", "palette", "rgb"]
@@ -64,7 +64,7 @@ def _table(source: Dataset, color: str, *, is_signed: bool) -> LookupTable:
     little = is_little_endian(source)
     segmented = f"Segmented{color}PaletteColorLookupTableData"
     if segmented in source:
-        values = _expanded(source[segmented].value, bits=bits, entries=entries, is_little_endian=little)
+        values = _expanded(attribute(source, segmented), bits=bits, entries=entries, is_little_endian=little)
     else:
         keyword = f"{color}PaletteColorLookupTableData"
         values = table_words(source, keyword, entries=entries, bits=bits, is_little_endian=little)
@@ -76,8 +76,10 @@ def _table(source: Dataset, color: str, *, is_signed: bool) -> LookupTable:
     return LookupTable(first, values, bits)
 
 
-def _expanded(value: bytes, *, bits: int, entries: int, is_little_endian: bool) -> NDArray[np.uint16]:
+def _expanded(value: object, *, bits: int, entries: int, is_little_endian: bool) -> NDArray[np.uint16]:
     """Expand segments: discrete, linear and indirect (PS3.3 C.7.9.2)."""
+    if not isinstance(value, bytes):
+        raise AttributeUnusable("The segmented palette is empty or of another VR than OW (PS3.3 C.7.9.2).")
     if bits <= 8:
         words = np.frombuffer(value, np.uint8)
     else:

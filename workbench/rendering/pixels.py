@@ -19,7 +19,7 @@ from pydicom.uid import UID, JPEGTransferSyntaxes
 
 from workbench.errors import PixelDataUnusable
 from workbench.rendering._codestream import mended, size, unpacked_runs
-from workbench.rendering._reading import frame_count, integer, text, transfer_syntax_uid
+from workbench.rendering._reading import attribute, frame_count, integer, text, transfer_syntax_uid
 
 __all__ = ["Layout", "layout", "pixels"]
 
@@ -216,7 +216,7 @@ def decoded(image: Dataset, shape: Layout, *, frame: int | None, limit_bytes: in
             f"{len(frames)} frame(s) of {shape.rows} × {shape.columns} need {shape.frame_bytes * len(frames):,} bytes, which is "
             f"over the limit of {limit_bytes:,}. Pass frame= for one at a time, or limit_bytes= if it is really that large."
         )
-    value = image[shape.keyword].value
+    value = attribute(image, shape.keyword)
     if not isinstance(value, (bytes, bytearray)) or not value:
         raise PixelDataUnusable(f"{shape.keyword} is empty (PS3.3 C.7.6.3).")
     if shape.is_native or (not shape.transfer_syntax_uid and value[:4] != b"\xfe\xff\x00\xe0"):
@@ -306,7 +306,7 @@ def _all_frames(image: Dataset, shape: Layout, value: bytes) -> Iterator[bytes]:
 
 
 def _offsets(image: Dataset) -> tuple[bytes, bytes] | None:
-    offsets, lengths = image.get("ExtendedOffsetTable"), image.get("ExtendedOffsetTableLengths")
+    offsets, lengths = attribute(image, "ExtendedOffsetTable"), attribute(image, "ExtendedOffsetTableLengths")
     return (offsets, lengths) if offsets and lengths and len(offsets) == len(lengths) else None
 
 

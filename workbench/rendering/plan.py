@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from workbench.entities import Finding, Findings, Severity
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, is_little_endian, items, text
+from workbench.rendering._reading import floats, is_little_endian, items, text, words
 from workbench.rendering._referring import frames_named, refers_to, state_refers_to
 from workbench.rendering.annotations import Annotation, annotations
 from workbench.rendering.displayed_area import Spatial, spatial
@@ -210,7 +210,7 @@ def _check_state(state: Dataset, image: Dataset, shape: Layout) -> None:
         )
     if not state_refers_to(state, image):
         raise AttributeUnusable(
-            f"The presentation state does not refer to instance {image.get('SOPInstanceUID', '(without UID)')} (PS3.3 C.11.11)."
+            f"The presentation state does not refer to instance {text(image, 'SOPInstanceUID') or '(without UID)'} (PS3.3 C.11.11)."
         )
     if uid == _PSEUDO_COLOR and shape.is_color:
         raise AttributeUnusable("A pseudo-colour presentation state applies to grayscale images only (PS3.4 N.2.3).")
@@ -223,7 +223,7 @@ def _is_active(state: Dataset, overlay: Overlay) -> bool:
 
 def _not_applied(source: Dataset) -> Iterator[Finding]:
     """Yield what a state or an image asks for and is not done here."""
-    if "BITMAP" in str(source.get("ShutterShape") or ""):
+    if "BITMAP" in words(source, "ShutterShape"):
         yield Finding(Severity.WARNING, "ShutterShape", "PS3.3 C.7.6.15", "A bitmap shutter is not applied.")
     if items(source, "MaskSubtractionSequence") and "ReferencedSeriesSequence" in source:
         yield Finding(Severity.WARNING, "MaskSubtractionSequence", "PS3.3 C.11.13", "The mask is not subtracted.")

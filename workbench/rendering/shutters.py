@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, integer
+from workbench.rendering._reading import floats, integer, words
 
 __all__ = ["Shutter", "shutter"]
 
@@ -71,8 +71,7 @@ def shutter(source: Dataset) -> Shutter | None:
     AttributeUnusable
         If a shape is named whose edges are absent or no numbers (PS3.3 C.7.6.11).
     """
-    named = source.get("ShutterShape") or ()
-    shapes = {named} if isinstance(named, str) else set(named)
+    shapes = set(words(source, "ShutterShape"))
     if not shapes & {"RECTANGULAR", "CIRCULAR", "POLYGONAL"}:
         return None
     rectangle = circle = None

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from workbench.entities import Finding, Severity
 from workbench.errors import AttributeUnusable
-from workbench.rendering._reading import floats, functional_groups, is_little_endian, items, text
+from workbench.rendering._reading import floats, functional_groups, is_little_endian, items, text, words
 from workbench.rendering.lookup import LookupTable, lookup_table
 
 __all__ = ["Window", "choices", "range_window"]
@@ -122,8 +122,7 @@ def _windows(place: Dataset) -> tuple[list[Window], list[Finding]]:
         centers, widths = floats(place, "WindowCenter"), floats(place, "WindowWidth")
     except AttributeUnusable as error:
         return [], [Finding(Severity.WARNING, "WindowCenter", "PS3.3 C.11.2.1.2", f"Left out: {error}")]
-    explained = place.get("WindowCenterWidthExplanation") or ()
-    words = [explained] if isinstance(explained, str) else [str(e) for e in explained]
+    explained = words(place, "WindowCenterWidthExplanation")
     function = text(place, "VOILUTFunction") or "LINEAR"
     windows: list[Window] = []
     findings: list[Finding] = []
@@ -132,7 +131,7 @@ def _windows(place: Dataset) -> tuple[list[Window], list[Finding]]:
         findings.append(Finding(Severity.WARNING, "WindowCenter", "PS3.3 C.11.2.1.2", message))
     for index, (center, width) in enumerate(zip(centers, widths, strict=False)):
         try:
-            windows.append(Window(center, width, function, words[index] if index < len(words) else ""))
+            windows.append(Window(center, width, function, explained[index] if index < len(explained) else ""))
         except AttributeUnusable as error:
             findings.append(Finding(Severity.WARNING, f"WindowWidth[{index}]", "PS3.3 C.11.2.1.2", f"Left out: {error}"))
     return windows, findings
