@@ -71,6 +71,7 @@ class Expected:
 
     wanted: list[Wanted] = field(default_factory=list)
     instances: dict[str, InstanceRef] = field(default_factory=dict)
+    sop_class_uids: set[str] = field(default_factory=set)
     absent: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -85,6 +86,7 @@ class Expected:
             uid = answer["SOPInstanceUID"]
             if uid and (not wanted.sop_instance_uids or uid in wanted.sop_instance_uids):
                 series = wanted.series_instance_uid or answer["SeriesInstanceUID"]
+                self.sop_class_uids |= {answer["SOPClassUID"]} - {""}
                 self.instances[uid] = InstanceRef(wanted.study_instance_uid, series, answer["SOPClassUID"], uid)
 
     def missing(self, here: Iterable[str]) -> list[Wanted]:
@@ -169,9 +171,7 @@ def by_dimse(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -
     expected = Expected()
     try:
         with conversing(peer, contexts.service(FIND)) as conversation:
-            _asked(
-                expected, refs, lambda wanted, level, **keys: _answers(peer, conversation, wanted.identifier(level, **keys), cancel)
-            )
+            _asked(expected, refs, _Queries(peer, conversation, cancel, expected))
     except (ContextRejected, StatusFailure) as error:
         if any(isinstance(ref, PatientRef) for ref in refs):
             raise
@@ -180,14 +180,53 @@ def by_dimse(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -
     return expected
 
 
-def by_web(peer: Peer, refs: list[Reference], *, cancel: Callable[[], bool]) -> Expected:
+class _Queries:
+    """Queries on one association.
+
+    The SOP class of each instance is asked for only where the peer does not say which the study has: it can cost
+    the peer more than all else, since it has to open every file.
+    """
+
+    def __init__(self, peer: Peer, conversation: Conversation, cancel: Callable[[], bool], expected: Expected) -> None:
+        self._peer, self._conversation, self._cancel, self._expected = peer, conversation, cancel, expected
+        self._classes: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, wanted: "Wanted | _OfPatient", level: str, **keys: None) -> Iterator[Answer]:
+        """Yield the answers."""
+        known: tuple[str, ...] = ()
+        if level == "IMAGE" and isinstance(wanted, Wanted):
+            known = self._of_study(wanted.study_instance_uid)
+            if known:
+                keys.pop("SOPClassUID", None)
+        for found in self._ask(wanted.identifier(level, **keys)):
+            answer = {keyword: str(found.get(keyword) or "") for keyword in _NAMES}
+            if len(known) == 1:
+                answer["SOPClassUID"] = known[0]
+            yield answer
+
+    def _of_study(self, study_instance_uid: str) -> tuple[str, ...]:
+        if study_instance_uid not in self._classes:
+            self._classes[study_instance_uid] = ()
+            for found in self._ask(Wanted(study_instance_uid).identifier("STUDY", SOPClassesInStudy=None)):
+                value = found.get("SOPClassesInStudy") or ()
+                self._classes[study_instance_uid] = (str(value),) if isinstance(value, str) else tuple(map(str, value))
+            self._expected.sop_class_uids.update(self._classes[study_instance_uid])
+        return self._classes[study_instance_uid]
+
+    def _ask(self, identifier: Dataset) -> Iterator[Dataset]:
+        for response in self._conversation.ask("C-FIND", FIND, identifier, cancel=self._cancel):
+            if not response.is_final:
+                yield response.dataset
+            elif response.status not in {0, CANCELLED}:
+                raise refusal(self._peer, "C-FIND", response)
+
+
+def by_web(peer: Peer, refs: list[Reference]) -> Expected:
     """Ask by QIDO-RS."""
     expected = Expected()
 
     def ask(wanted: Wanted, level: str, **keys: None) -> Iterator[Answer]:
         for entry in entries(peer, wanted.identifier(level, **keys), level=level, limit=1_000_000):
-            if cancel():
-                return
             yield {keyword: first(entry, keyword) for keyword in _NAMES}
 
     _asked(expected, refs, ask, is_relational=True)
@@ -233,12 +272,3 @@ class _OfPatient:
         for keyword, value in keys.items():
             setattr(identifier, keyword, value)
         return identifier
-
-
-def _answers(peer: Peer, conversation: Conversation, identifier: Dataset, cancel: Callable[[], bool]) -> Iterator[Answer]:
-    for response in conversation.ask("C-FIND", FIND, identifier, cancel=cancel):
-        if not response.is_final:
-            found = response.dataset
-            yield {keyword: str(found.get(keyword) or "") for keyword in _NAMES}
-        elif response.status not in {0, CANCELLED}:
-            raise refusal(peer, "C-FIND", response)

@@ -7,10 +7,11 @@ Does not know: PDUs, multipart, where the instances go.
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from workbench.entities import Peer, Reference, Rows, html_safe
+from workbench.entities import PatientRef, Peer, Reference, Rows, html_safe
 from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network import _expected, contexts
 from workbench.network._conversation import Response
@@ -174,7 +175,9 @@ def retrieve(
         may_move = False
     task = _Task(peer, Intake(into, progress=progress), cancel or _never, move_port)
     start = time.monotonic()
-    task.expect(asked, by_web=way == "web")
+    if way != "web":
+        task.expected = _expected.by_dimse(peer, asked, cancel=task.cancel)
+        task.intake.total = len(task.expected.instances)
     if way == "get":
         try:
             task.by_get()
@@ -185,8 +188,8 @@ def retrieve(
     if way == "move":
         task.by_move()
     elif way == "web":
-        task.by_web()
-    if task.refused and not task.here:
+        task.by_web(asked)
+    if task.refused and not task.here and (task.expected.instances or not task.expected.is_known):
         raise task.refused
     report = task.report(way, time.monotonic() - start)
     log.info("retrieved from %s by %s: %s", peer.name, way, report.counts())
@@ -218,11 +221,6 @@ class _Task:
         self.cancelled = self.cancelled or self.caller_cancels()
         return self.cancelled or self.intake.is_full
 
-    def expect(self, refs: list[Reference], *, by_web: bool) -> None:
-        """Ask the peer what there is."""
-        self.expected = (_expected.by_web if by_web else _expected.by_dimse)(self.peer, refs, cancel=self.cancel)
-        self.intake.total = len(self.expected.instances)
-
     @property
     def here(self) -> set[str]:
         """What has come, kept or not."""
@@ -230,7 +228,7 @@ class _Task:
 
     def by_get(self) -> None:
         """C-GET, in as many associations as the presentation contexts need; each asks for what is missing still."""
-        classes = sorted({ref.sop_class_uid for ref in self.expected.instances.values()} - {""})
+        classes = sorted(self.expected.sop_class_uids)
         if self.expected.is_known and not self.expected.instances:
             return
         classes = classes or [storage.uid for storage in storage_classes()]
@@ -270,18 +268,33 @@ class _Task:
                     for response in conversation.ask("C-MOVE", _MOVE, one.identifier(), destination=title, cancel=self.cancel):
                         self._note("C-MOVE", response, port=port)
 
-    def by_web(self) -> None:
-        """WADO-RS."""
-        if not self.expected.instances:
-            return
-        with self._rows_tell():
-            for path in (path for wanted in self.expected.wanted for path in wanted.paths()):
-                try:
-                    self.broken += fetch(self.peer, path, receive=self.intake.receiving, cancel=self.cancel)
-                except Stopped:
-                    return
-                except StatusFailure as refused:
-                    self.refused = self.refused or refused
+    def by_web(self, refs: list[Reference]) -> None:
+        """WADO-RS, and QIDO-RS at the same time: a server can take as long to tell what there is as to send it."""
+        with ThreadPoolExecutor(1, "expected") as aside:
+            telling = aside.submit(_expected.by_web, self.peer, refs)  # not cancelled: the rows need it
+            if any(isinstance(ref, PatientRef) for ref in refs):
+                wanted = telling.result().wanted
+            else:
+                wanted = _expected.wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
+            with self._rows_tell():
+                self._fetch(path for one in wanted for path in one.paths())
+            try:
+                self.expected = telling.result()
+            except NetworkError as error:
+                if not self.here:
+                    raise
+                self.expected.notes.append(f"Which instances to expect is not known: {error}")
+        if self.expected.is_known and not self.expected.missing(self.here):
+            self.refused = None  # of what the server does not have
+
+    def _fetch(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            try:
+                self.broken += fetch(self.peer, path, receive=self.intake.receiving, cancel=self.cancel)
+            except Stopped:
+                return
+            except StatusFailure as refused:
+                self.refused = self.refused or refused
 
     def _note(self, operation: str, response: Response, *, port: int = 0) -> None:
         """Take a response; that a request was refused is remembered, the others are still made."""
