@@ -204,10 +204,10 @@ class StoreReceiver:
         """Forget a dataset that has begun: the association is over."""
         storing, self._storing = self._storing, None
         if storing is not None:
+            storing.discard()
             log.warning(
                 "%s: %s after %d bytes of a C-STORE; nothing of it was kept", one_line(self._source), reason, storing.size_bytes
             )
-            storing.discard()
 
     def _message(self, context_id: int, control: int, pdv: memoryview) -> bytes:
         """Take a fragment outside of a C-STORE dataset; return what pynetdicom shall have of it."""
@@ -262,8 +262,9 @@ class StoreReceiver:
             log.debug("%s: stored %s, %d bytes", one_line(self._source), storing.request.sop_instance_uid, storing.size_bytes)
         else:
             self.refused += 1
+            named = "an instance" if status == INVALID_INSTANCE else storing.request.sop_instance_uid
             log.warning(
-                "%s: C-STORE refused with 0x%04X, %d bytes: %s", one_line(self._source), status, storing.size_bytes, comment
+                "%s: %s refused with 0x%04X, %d bytes: %s", one_line(self._source), named, status, storing.size_bytes, comment
             )
         self._answer(store_response(storing.request, storing.context_id, status, comment=comment))
 
@@ -279,14 +280,14 @@ class _Storing:
     def open(self, context: Context, receive: Callable[..., Sink], source_ae_title: str) -> None:
         """Ask for a place to write to."""
         request = self.request
-        if not context.is_storage:
-            return self.refuse(CLASS_NOT_SUPPORTED, "the presentation context is not for storage")
-        if request.sop_class_uid != context.abstract_syntax:
-            return self.refuse(MISMATCH, "the SOP class is not that of the presentation context")
         try:
             uid_checked(request.sop_instance_uid, name="Affected SOP Instance UID (0000,1000)")
         except UidInvalid:
             return self.refuse(INVALID_INSTANCE, "the SOP Instance UID is not a UID")
+        if not context.is_storage:
+            return self.refuse(CLASS_NOT_SUPPORTED, "the presentation context is not for storage")
+        if request.sop_class_uid != context.abstract_syntax:
+            return self.refuse(MISMATCH, "the SOP class is not that of the presentation context")
         with self._refusing():
             self._sink = receive(
                 sop_class_uid=request.sop_class_uid,
