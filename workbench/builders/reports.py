@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
 from workbench.builders.sources import inherit, inheritable, is_multi_frame
-from workbench.entities import Code, InstanceRef, Mark, Polyline, Text
+from workbench.entities import Code, InstanceRef, Mark, Polyline, Text, html_table
 from workbench.errors import BuildRefused
 
 __all__ = ["Measurement", "Region", "measurement"]
@@ -74,6 +74,21 @@ class Region:
     label: str = "Region 1"
     finding: Code | None = None
     site: Code | None = None
+
+    def __repr__(self) -> str:  # the image's own holds the patient's values
+        return f"Region({self.label!r}, {self.mark}, frame {self.frame}, {len(self.measurements)} measurements)"
+
+    def _repr_html_(self) -> str:
+        rows: list[dict[str, object]] = [
+            {
+                "measurement": m.name.meaning,
+                "of region": m.derivation.meaning if m.derivation else "",
+                "value": f"{m.value:.5g}",
+                "unit": m.unit.value,
+            }
+            for m in self.measurements
+        ]
+        return html_table(rows, caption=self.label)
 
 
 def measurement(
