@@ -17,7 +17,7 @@ import pytest
 from workbench.archive import Archive
 from workbench.entities import Peer, Timeouts
 from workbench.errors import AttributeUnusable, ServerRefused
-from workbench.network import Server
+from workbench.network import AddressBook, Server
 
 PATIENCE_S = 1.0
 QUICK = Timeouts(connect_s=2, acse_s=PATIENCE_S, dimse_s=2, network_s=PATIENCE_S)
@@ -250,8 +250,10 @@ def test_what_breaks_the_protocol_within_an_association_ends_it(server, archive,
 
 
 # ---------------------------------------------------------------- who may come in (N07, N08)
-def test_titles_and_addresses(archive, script):
-    known = {"scanner": Peer("scanner", "SCANNER", host="127.0.0.1"), "far": Peer("far", "FAR", host="192.0.2.7")}
+@pytest.mark.parametrize("shape", [lambda peers, path: {p.name: p for p in peers}, lambda peers, path: AddressBook(path, peers)])
+def test_titles_and_addresses(archive, script, tmp_path, shape):
+    known = (Peer("scanner", "SCANNER", host="127.0.0.1"), Peer("far", "FAR", host="192.0.2.7"))
+    known = shape(known, tmp_path / "peers.toml")
     with Server(archive, require_calling_ae_titles={"SCANNER", "FAR"}, known_peers=known, timeouts=QUICK) as server:
         for called, calling, expected in (
             ("WORKBENCH", "SCANNER", {1: "1.2.840.10008.1.2"}),
@@ -346,7 +348,7 @@ def test_stop_ends_what_is_open_and_frees_the_port(archive, script):
 FORGETFUL = """
 import sys, time
 from workbench.archive import Archive
-from workbench.network import Server
+from workbench.network import AddressBook, Server
 server = Server(Archive(sys.argv[1])).start()
 print(server.port, flush=True)
 time.sleep(float(sys.argv[2]))

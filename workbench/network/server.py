@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
@@ -52,8 +52,8 @@ class Server:
         Address to listen at; other machines reach it only if this is not a loopback address.
     port : int
         TCP port; 0 takes one that is free.
-    known_peers : mapping of str to Peer, optional
-        By any name: the destinations that C-MOVE may name by their AE title, and from which address a calling AE title
+    known_peers : mapping of str to Peer, AddressBook or iterable of Peer, optional
+        The destinations that C-MOVE may name by their AE title, and from which address a calling AE title
         may come where `require_calling_ae_titles` is given.
     require_called_ae_title : bool
         Reject an association that calls for another AE title (1/1/7).
@@ -98,7 +98,7 @@ class Server:
     ae_title: str = "WORKBENCH"
     host: str = "127.0.0.1"
     port: int = 0
-    known_peers: Mapping[str, Peer] | None = None
+    known_peers: Mapping[str, Peer] | Iterable[Peer] | None = None
     require_called_ae_title: bool = True
     require_calling_ae_titles: Collection[str] | None = None
     max_associations: int = 16
@@ -117,6 +117,8 @@ class Server:
             raise AttributeUnusable(f"A port is a number from 0 (any that is free) to 65535, not {self.port}.")
         if self.max_associations < 1 or not 4_096 <= self.max_pdu_bytes <= 16 << 20:
             raise AttributeUnusable("max_associations must be 1 or more, and max_pdu_bytes from 4096 to 16777216.")
+        known = self.known_peers or ()
+        self._known: tuple[Peer, ...] = tuple(known.values() if isinstance(known, Mapping) else known)
         self._asked_port = self.port
         self._entrance: Entrance | None = None
         self._thread: threading.Thread | None = None
@@ -234,7 +236,7 @@ class Server:
         if self.require_calling_ae_titles is not None:
             if calling not in self.require_calling_ae_titles:
                 return (1, 1, 3), "its AE title is not on the list"
-            hosts = [peer.host for peer in (self.known_peers or {}).values() if peer.ae_title == calling]
+            hosts = [peer.host for peer in self._known if peer.ae_title == calling]
             if hosts and not any(_is_at(host, association.address.rsplit(":", 1)[0]) for host in hosts):
                 return (1, 1, 3), "its AE title is known at another address"
         return None
@@ -306,7 +308,7 @@ class Server:
         return entity
 
     def _queries(self) -> QueryRetrieve:
-        by_title = {peer.ae_title: peer for peer in (self.known_peers or {}).values()}
+        by_title = {peer.ae_title: peer for peer in self._known}
         return QueryRetrieve(self.archive, lambda title: self._as_sender(by_title.get(title)), self.timeouts)
 
     def _as_sender(self, peer: Peer | None) -> Peer | None:
