@@ -1,6 +1,7 @@
 """How long each of several ways takes, in turn, so that a busy moment meets them all alike."""
 
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,10 +26,11 @@ class Result:
 
     title: str
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
     def median_s(self, name: str) -> float:
         """Return the median of a way."""
-        return statistics.median(self.seconds[name])
+        return statistics.median(self.seconds[name] or [float("nan")])
 
     def ratio(self, name: str) -> float:
         """How many times as fast as the first way."""
@@ -38,9 +40,12 @@ class Result:
         """Return the result as a table."""
         shown = [f"\n{self.title}"]
         for name, seconds in self.seconds.items():
+            if not seconds:
+                shown.append(f"  {name:<52}  failed")
+                continue
             spread = f"{min(seconds):6.2f} to {max(seconds):6.2f}"
             shown.append(f"  {name:<52} {self.median_s(name):7.2f} s   {spread} s   x {self.ratio(name):5.2f}")
-        return shown
+        return shown + [f"  a repetition failed: {failure}" for failure in self.failures]
 
 
 def compare(title: str, ways: list[Way], *, repetitions: int) -> Result:
@@ -52,6 +57,10 @@ def compare(title: str, ways: list[Way], *, repetitions: int) -> Result:
                 continue
             way.prepare()
             began = time.perf_counter()
-            way.do()
+            try:
+                way.do()
+            except (RuntimeError, subprocess.SubprocessError) as error:  # on a busy machine others give up, too
+                result.failures.append(f"{way.name}: {error}")
+                continue
             result.seconds[way.name].append(time.perf_counter() - began)
     return result

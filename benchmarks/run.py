@@ -59,6 +59,9 @@ def main() -> None:
     target = arguments.output / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     target.write_text(json.dumps(found, indent=1))
     print(f"\nwritten: {target}")
+    own = [failure for result in found["results"] for failure in result["failures"] if failure.startswith("workbench")]
+    if own:
+        raise SystemExit(f"The workbench failed: {own}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Does not know: values, but for the two UIDs that a C-STORE names.
 """
 
 import io
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ def glance(source: bytes | io.FileIO, offset: int, size: int, transfer_syntax_ui
     if not size:
         raise DatasetIncomplete("There is no dataset after the file meta information (PS3.10 7.2).")
     encoding = encoding_of(transfer_syntax_uid)
-    head = source[offset : offset + _HEAD_BYTES] if isinstance(source, bytes) else os.pread(source.fileno(), _HEAD_BYTES, offset)
+    head = _piece(source, offset, offset + size)
     if encoding.is_deflated:
         return _deflated(source, offset, size)
     if encoding.is_little_endian:
@@ -107,5 +106,9 @@ def _deflated(source: bytes | io.FileIO, offset: int, size: int) -> Glance:
 
 
 def _piece(source: bytes | io.FileIO, position: int, end: int) -> bytes:
+    """Return what stands from `position` on, up to `end`."""
     count = min(_HEAD_BYTES, end - position)
-    return source[position : position + count] if isinstance(source, bytes) else os.pread(source.fileno(), count, position)
+    if isinstance(source, bytes):
+        return source[position : position + count]
+    source.seek(position)
+    return source.read(count) or b""
