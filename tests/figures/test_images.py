@@ -1,5 +1,6 @@
 """Figures of images: what stands beside them is true, apart, and names nobody."""
 
+import copy
 import subprocess
 import sys
 
@@ -96,16 +97,14 @@ def test_no_identity_is_on_the_paper(words):
 
 
 def test_words_of_a_dataset_are_neither_mathematics_nor_controls(ct, words):
-    image = pydicom.Dataset(ct)
-    image.file_meta = ct.file_meta
+    image = copy.deepcopy(ct)
     image.SeriesDescription = "$frac{1$\x1b[31m\u202e"
     title = next(w for w in words(figures.image(image)) if "frac" in w)
     assert title == "CT · $frac{1$␛[31m�"
 
 
 def test_what_can_not_be_shown_is_refused_for_one_and_said_for_many(ct, words):
-    broken = pydicom.Dataset(ct)
-    broken.file_meta = ct.file_meta
+    broken = copy.deepcopy(ct)
     broken.PixelData = b"\0\0"
     with pytest.raises(PixelDataUnusable):
         figures.image(broken)
@@ -129,3 +128,11 @@ def test_pyplot_and_global_settings_are_left_alone():
         "assert 'matplotlib.pyplot' not in sys.modules and matplotlib.rcParams.copy() == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_series_with_odd_attributes_is_still_captioned(ct):
+    image = copy.deepcopy(ct)
+    image.Modality, image.InstanceNumber = ["CT", "PT"], None
+    image[0x0008103E] = pydicom.dataelem.RawDataElement(pydicom.tag.Tag(0x0008103E), "US", 3, b"abc", 0, False, True)
+    assert figures.image(image).axes[0].get_title(loc="left").startswith("CT, PT · ")
+    assert figures.contact_sheet([image]).axes[0].get_title(loc="left") == "CT, PT"

@@ -5,6 +5,7 @@ Does not know: DICOM attributes.
 """
 
 import io
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.font_manager import fontManager
 from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -27,6 +29,7 @@ __all__ = [
     "INK",
     "add_axes",
     "color_bar",
+    "families",
     "group_bar",
     "heading",
     "length_words",
@@ -43,6 +46,16 @@ INK, FAINT, ACCENT = "#1c2733", "#667788", "#ffd23f"
 _OUTLINE = [withStroke(linewidth=2.2, foreground="black", alpha=0.75)]
 _HALO = [withStroke(linewidth=2.2, foreground="white", alpha=0.8)]
 _STEPS = (1, 2, 5)
+_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Arial",
+)
 
 
 class Sheet(Figure):
@@ -52,6 +65,13 @@ class Sheet(Figure):
         picture = io.BytesIO()
         self.savefig(picture, format="png")
         return picture.getvalue()
+
+
+@cache
+def families() -> list[str]:
+    """Return fonts of this machine in which names of any script can be written, the usual one first."""
+    here = {entry.name for entry in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _SCRIPTS if name in here)]
 
 
 def paper(width: float, height: float) -> Figure:
@@ -99,7 +119,7 @@ def show(axes: Axes, array: NDArray[Any], *, aspect: float = 1.0) -> AxesImage:
 
 def text(axes: Axes, x: float, y: float, words: str, **style: Any) -> Any:
     """Write words that come from a dataset: no mathematics, no control characters."""
-    settings = {"parse_math": False, "fontsize": 8, "color": INK, "transform": axes.transAxes, **style}
+    settings = {"parse_math": False, "fontfamily": families(), "fontsize": 8, "color": INK, "transform": axes.transAxes, **style}
     return axes.text(x, y, plain(words), **settings)
 
 
@@ -108,7 +128,7 @@ def heading(axes: Axes, title: str, subtitle: str = "", *, size: float = 10.5) -
     if subtitle:
         axes.annotate(
             plain(subtitle), (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
-            fontsize=size * 0.76, color=FAINT, va="bottom", parse_math=False,
+            fontsize=size * 0.76, color=FAINT, va="bottom", fontfamily=families(), parse_math=False,
         )  # fmt: skip
     if title:
         axes.set_title(
@@ -118,6 +138,7 @@ def heading(axes: Axes, title: str, subtitle: str = "", *, size: float = 10.5) -
             color=INK,
             fontweight="bold",
             pad=size * 1.55 if subtitle else 5,
+            fontfamily=families(),
             parse_math=False,
         )
 

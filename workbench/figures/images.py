@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from workbench.entities import plain
 from workbench.errors import InputError
-from workbench.figures._drawing import add_axes, color_bar, heading, letters, paper, scale_bar, settled, show, text
+from workbench.figures._drawing import add_axes, color_bar, families, heading, letters, paper, scale_bar, settled, show, text
 from workbench.rendering import RenderPlan, Spacing, Window, orientation, render, resolve, spacing
 
 __all__ = ["caption", "contact_sheet", "image", "panel"]
@@ -89,10 +90,20 @@ def _displayed_spacing(dataset: Dataset, *, frame: int, is_turned: bool) -> Spac
 
 def caption(dataset: Dataset) -> str:
     """Return what the image is, without saying whose: modality, eye or body part, descriptions."""
-    eye = {"R": "right eye", "L": "left eye"}.get(str(dataset.get("ImageLaterality") or ""), "")
-    is_eye = str(dataset.get("Modality") or "") in {"OP", "OPT", "OPM", "OAM"}
-    words = [dataset.get("Modality"), eye if is_eye else "", dataset.get("SeriesDescription") or dataset.get("StudyDescription")]
-    return " · ".join(w if isinstance(w, str) else ", ".join(map(str, w)) for w in words if w) or "Image"
+    eye = {"R": "right eye", "L": "left eye"}.get(_said(dataset, "ImageLaterality"), "")
+    is_eye = _said(dataset, "Modality") in {"OP", "OPT", "OPM", "OAM"}
+    description = _said(dataset, "SeriesDescription") or _said(dataset, "StudyDescription")
+    words = [_said(dataset, "Modality"), eye if is_eye else "", description]
+    return " · ".join(w for w in words if w) or "Image"
+
+
+def _said(dataset: Dataset, keyword: str) -> str:
+    """Return what an attribute says in one line; nothing where it is absent or unreadable."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # noqa: BLE001 - pydicom finds out only here that bytes do not fit their VR
+        return ""
+    return "" if value is None else value if isinstance(value, str) else str(value).strip("[]").replace("'", "")
 
 
 def _subtitle(plan: RenderPlan, frame: int) -> str:
@@ -160,9 +171,9 @@ def contact_sheet(datasets: Iterable[Dataset], *, columns: int = 6, limit: int =
     columns = min(columns, len(shown))
     lines = -(-len(shown) // columns)
     figure = paper(max(1.5 * columns, 2.0), 1.72 * lines + (0.35 if title or rest else 0.1))
-    words = " · ".join(w for w in (title, f"and {rest} more" if rest else "") if w)
+    words = " · ".join(w for w in (plain(title), f"and {rest} more" if rest else "") if w)
     if words:
-        figure.suptitle(words, x=0.012, ha="left", fontsize=10.5, fontweight="bold", parse_math=False)
+        figure.suptitle(words, x=0.012, ha="left", fontsize=10.5, fontweight="bold", fontfamily=families(), parse_math=False)
     grid = figure.add_gridspec(lines, columns)
     for index, dataset in enumerate(shown):
         _tile(add_axes(figure, grid[index // columns, index % columns]), dataset)
@@ -170,7 +181,7 @@ def contact_sheet(datasets: Iterable[Dataset], *, columns: int = 6, limit: int =
 
 
 def _tile(axes: Axes, dataset: Dataset) -> None:
-    words = [str(dataset.get(k)) for k in ("Modality", "InstanceNumber") if dataset.get(k) not in {None, ""}]
+    words = [w for w in (_said(dataset, k) for k in ("Modality", "InstanceNumber")) if w]
     try:
         plan = resolve(dataset)
         array = render(plan, frame=plan.layout.frames // 2)
@@ -181,4 +192,4 @@ def _tile(axes: Axes, dataset: Dataset) -> None:
         axes.set_facecolor("#e8ecf0")
         axes.set_aspect(1)
         text(axes, 0.5, 0.5, f"can't be shown:\n{type(error).__name__}", ha="center", va="center", fontsize=6.5)
-    axes.set_title(" · ".join(words), fontsize=7.5, pad=3, loc="left", parse_math=False)
+    axes.set_title(plain(" · ".join(words)), fontsize=7.5, pad=3, loc="left", parse_math=False)

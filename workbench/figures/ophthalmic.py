@@ -113,7 +113,7 @@ def _places(volume: Dataset, localizer: Dataset) -> Iterator[tuple[int, NDArray[
     uid = localizer.get("SOPInstanceUID")
     for index, group in enumerate(volume.get("PerFrameFunctionalGroupsSequence") or ()):
         for place in group.get("OphthalmicFrameLocationSequence") or ():
-            values = place.get("ReferenceCoordinates")
+            values = np.atleast_1d(np.array(place.get("ReferenceCoordinates") or (), np.float64))
             is_line = str(place.get("OphthalmicImageOrientation") or "") in _LINE_KINDS
-            if place.get("ReferencedSOPInstanceUID") == uid and is_line and values and len(values) >= 4 and len(values) % 2 == 0:
-                yield index, np.array(values, np.float64).reshape(-1, 2)[:, ::-1]  # the attribute has (row, column)
+            if place.get("ReferencedSOPInstanceUID") == uid and is_line and len(values) >= 4 and len(values) % 2 == 0:
+                yield index, values.reshape(-1, 2)[:, ::-1]  # the attribute has (row, column)

@@ -16,7 +16,19 @@ from numpy.typing import NDArray
 
 from workbench.entities import plain
 from workbench.errors import AttributeUnusable
-from workbench.figures._drawing import ACCENT, FAINT, INK, add_axes, group_bar, heading, letters, paper, scale_bar, settled
+from workbench.figures._drawing import (
+    ACCENT,
+    FAINT,
+    INK,
+    add_axes,
+    families,
+    group_bar,
+    heading,
+    letters,
+    paper,
+    scale_bar,
+    settled,
+)
 from workbench.quantification import Volume, resample
 from workbench.rendering import Sides, Spacing, Window
 
@@ -122,7 +134,9 @@ def pet(
     scale = min(13.0 / sum(widths), 5.2 / height)
     figure = paper(sum(widths) * scale + 0.6, height * scale + (1.45 if title else 1.2))
     if title:
-        figure.suptitle(plain(title), x=0.008, ha="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
+        figure.suptitle(
+            plain(title), x=0.008, ha="left", fontsize=11.5, fontweight="bold", color=INK, fontfamily=families(), parse_math=False
+        )
     grid = figure.add_gridspec(1, 4, width_ratios=widths)
     planes = [add_axes(figure, grid[0, index], face="black" if below else "white") for index in range(3)]
     for axes, (name, axis, sides) in zip(planes, _PLANES, strict=True):

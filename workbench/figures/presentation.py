@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 
 from workbench.entities import Mark, plain
 from workbench.entities.marks import Text
-from workbench.figures._drawing import settled
+from workbench.figures._drawing import families, settled
 from workbench.figures.images import panel
 from workbench.rendering import GraphicObject, Spatial, TextObject, Window, resolve
 
@@ -163,5 +163,5 @@ def _words(
     axes.annotate(
         plain(words), (x, y), xytext=offset, textcoords="offset points", fontsize=10,
         fontweight="bold", color=color, ha=align, va=vertical,
-        path_effects=_OUTLINE, parse_math=False, annotation_clip=True,
+        path_effects=_OUTLINE, fontfamily=families(), parse_math=False, annotation_clip=True,
     )  # fmt: skip
