@@ -6,7 +6,7 @@ Does not know: peers, associations.
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom import Dataset
@@ -50,8 +50,8 @@ class Outgoing:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    source: Part10 | Dataset
-    data: bytes = b""
+    source: Part10 | Dataset = field(repr=False)  # it holds an identity
+    data: bytes = field(default=b"", repr=False)
 
     @property
     def size_bytes(self) -> int:

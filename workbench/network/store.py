@@ -4,6 +4,7 @@ Knows: presentation contexts for sending, the statuses of C-STORE (PS3.4 B.2.3),
 Does not know: how bytes are framed (`bulk`), what a source looks like inside (`_outgoing`).
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from workbench.network.transcode import TARGETS
 from workbench.network.web_store import WebSender
 
 __all__ = ["Retry", "StoreOutcome", "StoreReport", "StoreRow", "store"]
+
+log = logging.getLogger(__name__)
 
 
 def store(
@@ -100,7 +103,9 @@ def store(
         job.start(batch)
         _run([_Associated(job, contexts) if contexts else WebSender(job) for _ in range(min(associations, len(batch)))])
         job.finish()
-    return StoreReport(row for _, row in sorted(job.rows.items()))
+    report = StoreReport(row for _, row in sorted(job.rows.items()))
+    log.info("stored %d of %d instances at %s", len(report) - len(report.troubles), len(report), peer)
+    return report
 
 
 def _batches(items: Sequence[Outgoing], *, recode: bool) -> Iterator[tuple[list[PresentationContext], list[Outgoing]]]:

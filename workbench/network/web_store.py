@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from workbench.errors import AssociationAborted, DatasetIncomplete, NetworkError, StatusFailure, WorkbenchError
+from workbench.errors import AssociationAborted, DatasetIncomplete, NetworkError, PeerUnreachable, StatusFailure, WorkbenchError
 from workbench.files import meta_bytes
 from workbench.network._job import Sender, StoreOutcome
 from workbench.network._outgoing import Outgoing, opened
@@ -48,6 +48,9 @@ class WebSender(Sender):
                     self.job.row(parts[0][0], StoreOutcome.FAILED, str(error), status=error.status)
                 else:
                     self.job.row(parts[0][0], StoreOutcome.REFUSED, f"It could not be read to its end: {error}")
+            except PeerUnreachable:  # nothing was sent
+                self.job.waiting.extendleft(item for item, _, _ in reversed(parts))
+                raise
             except NetworkError as error:
                 for item, _, _ in parts:
                     self.no_answer(item, error)
