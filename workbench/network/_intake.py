@@ -7,9 +7,11 @@ Does not know: networks.
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MethodType
+from typing import Any, Protocol, Self
 
 from workbench.errors import InputError, InstanceConflict, StorageFull, WorkbenchError
 from workbench.files import meta_bytes
@@ -18,6 +20,8 @@ from workbench.network.receiving import Sink
 __all__ = ["ArchiveLike", "Arrival", "Intake"]
 
 log = logging.getLogger(__name__)
+
+_MOST_WAITING = 8  # instances that have come and are not yet kept
 
 
 class ArchiveLike(Protocol):
@@ -51,9 +55,31 @@ class Intake:
     def __init__(self, into: ArchiveLike | Callable[[bytes], Any], *, progress: Callable[[int, int], None] | None = None) -> None:
         self._open = _opener(into)
         self._progress, self._lock = progress, threading.Lock()
+        self._keeper = ThreadPoolExecutor(1, "keeper") if isinstance(self._open, MethodType) else None
+        self._waiting = threading.Semaphore(_MOST_WAITING)
         self.arrivals: dict[str, Arrival] = {}
         self.total = 0
         self.is_full = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._keeper is not None:
+            self._keeper.shutdown()
+
+    def settle(self) -> None:
+        """Wait until everything that came is kept."""
+        if self._keeper is not None:
+            self._keeper.submit(lambda: None).result()
+
+    def aside(self, keep: Callable[[], None]) -> None:
+        """Have an instance kept while the next one comes; a callable of the caller is called at once, in this thread."""
+        if self._keeper is None:
+            keep()
+            return
+        self._waiting.acquire()
+        self._keeper.submit(keep).add_done_callback(lambda _: self._waiting.release())
 
     def receiving(
         self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
@@ -101,20 +127,19 @@ class Parcel:
             self._failed(error)
             raise
 
-    def commit(self) -> Any:
-        """Keep the instance; one that is in conflict is kept too, so that the peer goes on with the others."""
-        try:
-            reference = self._sink.commit()
-        except InstanceConflict as error:
-            self._failed(error)
-            return None
-        except Exception as error:
-            self._failed(error)
-            raise
+    def commit(self) -> None:
+        """Have the instance kept, aside where that is an archive's work; what comes of it is noted then."""
         self._is_open = False
+        self._intake.aside(self._keep)
+
+    def _keep(self) -> None:
+        try:
+            self._sink.commit()
+        except Exception as error:  # noqa: BLE001 - whatever it is becomes a row
+            self._failed(error)
+            return
         was_there = bool(getattr(self._sink, "was_there", False))
         self._intake.note(self._uid, self._class, "already there" if was_there else "retrieved", "", self.size_bytes)
-        return reference
 
     def discard(self) -> None:
         """Forget it: it did not come whole."""

@@ -173,25 +173,13 @@ def retrieve(
         may_move = way == "get"
     else:
         may_move = False
-    task = _Task(peer, Intake(into, progress=progress), cancel or _never, move_port)
     start = time.monotonic()
-    if way != "web":
-        task.expected = _expected.by_dimse(peer, asked, cancel=task.cancel)
-        task.intake.total = len(task.expected.instances)
-    if way == "get":
-        try:
-            task.by_get()
-        except ContextRejected:
-            if not may_move:
-                raise
-            way = "move"
-    if way == "move":
-        task.by_move()
-    elif way == "web":
-        task.by_web(asked)
-    if task.refused and not task.here and (task.expected.instances or not task.expected.is_known):
-        raise task.refused
-    report = task.report(way, time.monotonic() - start)
+    with Intake(into, progress=progress) as intake:
+        task = _Task(peer, intake, cancel or _never, move_port)
+        way = task.run(way, asked, may_move=may_move)
+        if task.refused and not task.here and (task.expected.instances or not task.expected.is_known):
+            raise task.refused
+        report = task.report(way, time.monotonic() - start)
     log.info("retrieved from %s by %s: %s", peer.name, way, report.counts())
     return report
 
@@ -221,9 +209,28 @@ class _Task:
         self.cancelled = self.cancelled or self.caller_cancels()
         return self.cancelled or self.intake.is_full
 
+    def run(self, way: str, refs: list[Reference], *, may_move: bool) -> str:
+        """Fetch; return which way was gone."""
+        if way == "web":
+            self.by_web(refs)
+            return way
+        self.expected = _expected.by_dimse(self.peer, refs, cancel=self.cancel)
+        self.intake.total = len(self.expected.instances)
+        if way == "get":
+            try:
+                self.by_get()
+            except ContextRejected:
+                if not may_move:
+                    raise
+                way = "move"
+        if way == "move":
+            self.by_move()
+        return way
+
     @property
     def here(self) -> set[str]:
         """What has come, kept or not."""
+        self.intake.settle()
         return set(self.intake.arrivals)
 
     def by_get(self) -> None:
@@ -319,6 +326,7 @@ class _Task:
 
     def report(self, method: str, seconds: float) -> RetrieveReport:
         """Return the rows: what was expected, in the order of the peer, and what came besides."""
+        self.intake.settle()
         arrivals = self.intake.arrivals
         rows = [self._row(uid, ref.sop_class_uid) for uid, ref in self.expected.instances.items()]
         rows += [self._row(uid, a.sop_class_uid) for uid, a in arrivals.items() if uid not in self.expected.instances]
