@@ -19,6 +19,7 @@ ASSOCIATE_RQ, ASSOCIATE_RJ, P_DATA, ABORT = 1, 3, 4, 7
 _ABORT_PDU = b"\x07\0\0\0\0\x04\0\0\x02\0"
 #: 128 presentation contexts with some fifty transfer syntaxes of 64 characters have room in it.
 _ASSOCIATE_LIMIT_BYTES = 524_288
+_AHEAD_BYTES = 65_536  # so that several short PDUs are read at once
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _OTHER_LIMIT_BYTES = 1_024  # A-ASSOCIATE-AC and -RJ are errors here; A-RELEASE and A-ABORT have 4 bytes
 
@@ -44,7 +45,8 @@ class Connection:
         self._raw, self._patience_s = raw, patience_s
         self._limits = {ASSOCIATE_RQ: _ASSOCIATE_LIMIT_BYTES, P_DATA: max_pdu_bytes}
         self._sending = threading.Lock()
-        self._buffer = memoryview(bytearray(max_pdu_bytes + 6))
+        self._buffer = memoryview(bytearray(max(max_pdu_bytes + 6, 2 * _AHEAD_BYTES)))
+        self._start = self._end = 0  # what was read and not yet handed out
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.settimeout(patience_s)
 
@@ -56,6 +58,8 @@ class Connection:
         Closed
             If it is closed on this side.
         """
+        if self._end > self._start:
+            return True
         try:
             if hasattr(select, "poll"):  # select.select refuses descriptors from 1024 on
                 poll = select.poll()
@@ -76,33 +80,44 @@ class Connection:
             If the connection ends before or within it.
         """
         deadline = time.monotonic() + within_s
-        if _QUICK_ACK is not None:  # a sender that uses Nagle's algorithm waits 40 ms for our acknowledgement otherwise
-            with contextlib.suppress(OSError):
-                self._raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-        self._fill(self._buffer[:6], deadline)
-        kind, size = self._buffer[0], int.from_bytes(self._buffer[2:6], "big")
+        self._have(6, deadline, ahead=_AHEAD_BYTES)
+        kind, size = self._buffer[self._start], int.from_bytes(self._buffer[self._start + 2 : self._start + 6], "big")
         if not ASSOCIATE_RQ <= kind <= ABORT:
             raise Violation(f"something that is not a PDU: type 0x{kind:02X} (PS3.8 9.3.1)")
         limit = self._limits.get(kind, _OTHER_LIMIT_BYTES)
         if size > limit:
             raise Violation(f"a PDU of type 0x{kind:02X} that announces {size} bytes, more than {limit} (PS3.8 9.3, D.1)")
-        if 6 + size > len(self._buffer):
-            self._buffer = memoryview(bytearray(self._buffer[:6]) + bytearray(size))
-        self._fill(self._buffer[6 : 6 + size], deadline)
-        return self._buffer[: 6 + size]
+        self._have(6 + size, deadline, ahead=0)
+        pdu = self._buffer[self._start : self._start + 6 + size]
+        self._start += 6 + size
+        if self._start == self._end:
+            self._start = self._end = 0
+        return pdu
 
-    def _fill(self, view: memoryview, deadline: float) -> None:
-        slow = False
+    def _have(self, count: int, deadline: float, *, ahead: int) -> None:
+        """Read until `count` bytes are there, and up to `ahead` where more have come already."""
+        if self._end - self._start >= count:
+            return
+        if self._start + max(count, ahead) > len(self._buffer):
+            rest = self._buffer[self._start : self._end]
+            if count > len(self._buffer):
+                self._buffer = memoryview(bytearray(count))
+            self._start, self._end = 0, len(rest)
+            self._buffer[: len(rest)] = rest
+        if _QUICK_ACK is not None:  # a sender that uses Nagle's algorithm waits 40 ms for our acknowledgement otherwise
+            with contextlib.suppress(OSError):
+                self._raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        top, slow = self._start + max(count, ahead), False
         try:
-            while view:
-                count = self._raw.recv_into(view)
-                if not count:
+            while self._end - self._start < count:
+                received = self._raw.recv_into(self._buffer[self._end : top])
+                if not received:
                     raise Closed
-                view = view[count:]
+                self._end += received
                 left = deadline - time.monotonic()
-                if left <= 0:
+                if left <= 0 and self._end - self._start < count:
                     raise TimeoutError  # noqa: TRY301 - as the socket itself says it
-                if view and left < self._patience_s - 0.25:  # the peer is slow: the clock of the whole PDU counts
+                if 0 < left < self._patience_s - 0.25:  # the peer is slow: the clock of the whole PDU counts
                     slow = True
                     self._raw.settimeout(left)
         except TimeoutError:
@@ -116,6 +131,7 @@ class Connection:
 
     def drain(self) -> bool:
         """Read and forget what is there; whether the connection goes on."""
+        self._start = self._end = 0
         try:
             return bool(self._raw.recv_into(self._buffer))
         except OSError:
@@ -147,3 +163,4 @@ class Connection:
         """Let go of the descriptor and of the memory; others may refer to this object for longer."""
         self._raw.close()
         self._buffer = memoryview(b"")
+        self._start = self._end = 0
