@@ -176,7 +176,8 @@ def _presentation(
 
 def _words(region: Region) -> str:
     mean = next((m for m in region.measurements if m.derivation == MEAN), None)
-    return f"{region.label}: mean {mean.value:.4g} {mean.unit.value}" if mean else region.label
+    said = next((unit for unit, (name, _) in INTENSITIES.items() if mean and name == mean.name), "")
+    return f"{region.label}: {mean.value:.3g} {said}" if mean else region.label
 
 
 def _mask(mark: Mark, shape: tuple[int, int]) -> NDArray[np.bool_]:
