@@ -232,3 +232,40 @@ def test_threads_end(full):
     for method in WAYS:
         retrieve(running.peer, study_of(datasets[-1]), into=lambda data: None, method=method, move_port=running.move_port)
     assert threading.active_count() <= before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", WAYS)
+def test_a_large_instance_takes_no_memory(orthanc_module, program, tmp_path, method):
+    psutil = pytest.importorskip("psutil")
+    big = next(iter(ct_series(1, rows=16)))
+    size = 300_000_000
+    big.NumberOfFrames, big.Rows, big.Columns = size // (1000 * 1000 * 2), 1000, 1000
+    big.PixelData = bytes(size)
+    (path,) = written(tmp_path / "made", [big])
+    if method == WAYS[0]:
+        send(program, orthanc_module.peer, [path])
+    reference = InstanceRef.of(big)
+    del big
+    process, most, ended = psutil.Process(), [0], threading.Event()
+    before = process.memory_info().rss
+
+    def watch():
+        while not ended.wait(0.02):
+            most[0] = max(most[0], process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with Archive(tmp_path / "archive") as archive:
+            report = retrieve(orthanc_module.peer, reference, into=archive, method=method, move_port=orthanc_module.move_port)
+            assert report.complete, report.troubles
+            kept = archive.path(reference)
+            ended.set()
+            watcher.join()
+            assert most[0] < 100_000_000
+            assert report[0].size_bytes == Part10.locate(path).dataset_bytes
+            assert content(kept) == content(path)
+    finally:
+        ended.set()
+        watcher.join()
