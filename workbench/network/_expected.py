@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import InstanceRef, PatientRef, Peer, Reference, SeriesRef, StudyRef, uid_checked
-from workbench.errors import ContextRejected, InputError, StatusFailure
+from workbench.errors import AssociationAborted, ContextRejected, InputError, StatusFailure
 from workbench.network import contexts
 from workbench.network._conversation import Conversation, Response
 from workbench.network.association import associate, take_over
@@ -25,6 +25,7 @@ __all__ = ["Expected", "Wanted", "by_dimse", "by_web", "checked", "conversing", 
 
 FIND = contexts.query_model("STUDY", "FIND")
 _NAMES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+MOST_ANSWERS = 1_000_000  # a study has fewer instances
 _AT_ONCE = 200  # UIDs in one list
 Answer = dict[str, str]
 _QUERY_CLASSES = frozenset(contexts.query_model("STUDY", operation) for operation in ("FIND", "GET", "MOVE"))
@@ -214,7 +215,11 @@ class _Queries:
         return self._classes[study_instance_uid]
 
     def _ask(self, identifier: Dataset) -> Iterator[Dataset]:
-        for response in self._conversation.ask("C-FIND", FIND, identifier, cancel=self._cancel):
+        for count, response in enumerate(self._conversation.ask("C-FIND", FIND, identifier, cancel=self._cancel)):
+            if count > MOST_ANSWERS:
+                raise AssociationAborted(
+                    f"{self._peer} sends more than {MOST_ANSWERS} answers to one C-FIND; the association was aborted."
+                )
             if not response.is_final:
                 yield response.dataset
             elif response.status not in {0, CANCELLED}:
@@ -226,7 +231,7 @@ def by_web(peer: Peer, refs: list[Reference]) -> Expected:
     expected = Expected()
 
     def ask(wanted: Wanted, level: str, **keys: None) -> Iterator[Answer]:
-        for entry in entries(peer, wanted.identifier(level, **keys), level=level, limit=1_000_000):
+        for entry in entries(peer, wanted.identifier(level, **keys), level=level, limit=MOST_ANSWERS):
             yield {keyword: first(entry, keyword) for keyword in _NAMES}
 
     _asked(expected, refs, ask, is_relational=True)
