@@ -16,11 +16,13 @@ help:  ## say what can be made
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python lacks its venv module; on Debian: apt-get install python3-venv"; exit 1; }
 
 .venv/.installed: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@echo "Setting up .venv: this takes a minute or two, once."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
 .venv/.installed-dev: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "Setting up .venv with what tests and checks need: this takes a minute or two, once."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.installed
 
 demo: .venv/.installed  ## run the main job end to end; leaves $(OUTPUT)/
