@@ -49,7 +49,7 @@ def fetch(peer: Peer, uid: str, target: Path, method: str) -> None:
         raise RuntimeError("not all was retrieved")
 
 
-def comparisons(folder: Path, repetitions: int) -> Iterator[Result]:
+def comparisons(folder: Path, repetitions: int, *, tuned_only: bool = False) -> Iterator[Result]:  # noqa: ARG001 - all are
     """Yield each comparison when it is done."""
     paths = sorted(folder.iterdir())
     uid = str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)

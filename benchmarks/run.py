@@ -1,4 +1,4 @@
-"""Measure the workbench beside DCMTK, Orthanc and plain pynetdicom: ``python -m benchmarks.run [--quick]``.
+"""Measure the workbench beside DCMTK, Orthanc and plain pynetdicom: ``python -m benchmarks.run [--quick] [--tuned]``.
 
 Prints a table of medians and ratios and leaves the same as JSON in benchmarks/results.
 """
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="50 instances, one repetition, a smaller large instance")
     parser.add_argument("--instances", type=int, default=0)
     parser.add_argument("--repetitions", type=int, default=0)
+    parser.add_argument("--tuned", action="store_true", help="leave out DCMTK and Orthanc as they come, which is slow")
     parser.add_argument("--only", choices=["storing", "retrieving", "memory"], help="one part")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
     arguments = parser.parse_args()
@@ -49,7 +50,7 @@ def main() -> None:
     print(f"{count} CT of 512 x 512 x 16 bit, {size_mb:.0f} MB, loopback; medians of {repetitions}; ratios to the first one")
     for part in (storing, retrieving):
         if arguments.only in {None, part.__name__.split(".")[-1]}:
-            for result in part.comparisons(folder, repetitions):
+            for result in part.comparisons(folder, repetitions, tuned_only=arguments.tuned):
                 print("\n".join(result.lines()), flush=True)
                 found["results"].append(asdict(result))
     if arguments.only in {None, "memory"}:

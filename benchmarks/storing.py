@@ -15,6 +15,8 @@ from workbench.entities import Peer
 from workbench.network import store
 
 TUNED_PDU = ("-pdu", "131072")
+#: Name, environment and switches of the receiving program.
+SETTINGS = [("as it comes", {}, ()), ("tuned", programs.TUNED, TUNED_PDU)]
 
 
 def send(peer: Peer, paths: list[Path], associations: int = 1, via: str = "dimse") -> None:
@@ -30,6 +32,7 @@ def storescu(peer: Peer, folder: Path, *switches: str, env: dict[str, str] | Non
 def plain_loop(peer: Peer, paths: list[Path]) -> None:
     """Send as the examples of pynetdicom do."""
     entity = AE()
+    entity.dimse_timeout = 5  # it loses a response now and then on a busy machine, and waits for it
     entity.add_requested_context("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1")
     association = entity.associate("127.0.0.1", peer.port, ae_title=peer.ae_title)
     for path in paths:
@@ -53,20 +56,20 @@ def forget(peer: Peer) -> None:
             urllib.request.urlopen(delete, timeout=60).read()
 
 
-def comparisons(folder: Path, repetitions: int) -> Iterator[Result]:
-    """Yield each comparison when it is done."""
+def comparisons(folder: Path, repetitions: int, *, tuned_only: bool = False) -> Iterator[Result]:
+    """Yield each comparison when it is done; DCMTK as it comes takes half a minute for 500 instances."""
     paths = sorted(folder.iterdir())
     root = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
-        yield from _to_storescp(folder, paths, root, repetitions)
-        yield from _to_orthanc(folder, paths, root, repetitions)
+        yield from _to_storescp(folder, paths, root, repetitions, SETTINGS[tuned_only:])
+        yield from _to_orthanc(folder, paths, root, repetitions, SETTINGS[tuned_only:])
         yield from _to_embedded(folder, paths, root, repetitions)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _to_storescp(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:
-    for name, env, switches in (("as it comes", {}, ()), ("tuned", programs.TUNED, TUNED_PDU)):
+def _to_storescp(folder: Path, paths: list[Path], root: Path, repetitions: int, settings: list) -> Iterator[Result]:
+    for name, env, switches in settings:
         target = root / f"storescp-{name}"
         with programs.storescp(target, *switches, env=env) as peer:
             ways = [
@@ -86,8 +89,8 @@ def _to_storescp(folder: Path, paths: list[Path], root: Path, repetitions: int) 
             )
 
 
-def _to_orthanc(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:
-    for name, env in (("as it comes", {}), ("tuned", programs.TUNED)):
+def _to_orthanc(folder: Path, paths: list[Path], root: Path, repetitions: int, settings: list) -> Iterator[Result]:
+    for name, env, _ in settings:
         with programs.orthanc(root / f"orthanc-{name}", env=env) as peer:
             ways = [
                 ("storescu, as it comes", lambda p=peer: storescu(p, folder)),
