@@ -69,7 +69,7 @@ def request(
     where = _address(peer)
     address = f"{where.hostname}:{where.port or (443 if where.scheme == 'https' else 80)}"
     connection = _connection(peer, where.scheme, where.hostname or "", where.port)
-    sent = {"Accept": accept, **_login(peer, where.scheme), **(headers or {})}
+    sent = {"Accept": accept, **_login(peer, where), **(headers or {})}
     try:
         try:
             connection.connect()
@@ -133,7 +133,7 @@ def _connection(peer: Peer, scheme: str, host: str, port: int | None) -> http.cl
     return http.client.HTTPConnection(host, port, timeout=peer.timeouts.connect_s)
 
 
-def _login(peer: Peer, scheme: str) -> dict[str, str]:
+def _login(peer: Peer, where: Any) -> dict[str, str]:
     if not peer.web_secret:
         return {}
     secret = os.environ.get(peer.web_secret, "")
@@ -141,7 +141,7 @@ def _login(peer: Peer, scheme: str) -> dict[str, str]:
         raise InputError(
             f"The environment variable {peer.web_secret}, which peer {peer.name!r} names, does not hold user:password."
         )
-    if scheme == "http" and peer.host not in {"127.0.0.1", "localhost", "::1"}:
+    if where.scheme == "http" and where.hostname not in {"127.0.0.1", "localhost", "::1"}:
         log.warning("the login for %s travels unencrypted: its web_url is not https", peer.name)
     return {"Authorization": "Basic " + base64.b64encode(secret.encode()).decode()}
 
