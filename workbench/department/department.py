@@ -64,9 +64,9 @@ class Department:
     ) -> None:
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="workbench-")) if folder is None else Path(folder)
-        self.archive = Archive(self.folder)
-        self.server = Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers)
         try:
+            self.archive = Archive(self.folder)
+            self.server = Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers)
             for dataset in phantoms.everything() if instances is None else instances:
                 self.archive.add(dataset)
             self.server.start()
@@ -83,8 +83,9 @@ class Department:
     def stop(self) -> None:
         """Stop the server, close the archive, and remove the folder if it was temporary; harmless when repeated."""
         atexit.unregister(self.stop)
-        self.server.stop()
-        self.archive.close()
+        for part, end in (("server", "stop"), ("archive", "close")):
+            if hasattr(self, part):  # it may be that the department could not be made
+                getattr(getattr(self, part), end)()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -10,6 +10,7 @@ from workbench.entities.marks import Circle, Ellipse, Mark, Point, Polyline, Tex
 from workbench.entities.peers import Peer, Timeouts, ae_title_checked
 from workbench.entities.references import InstanceRef, PatientRef, Reference, SeriesRef, StudyRef, uid_checked
 from workbench.entities.rows import Rows
+from workbench.entities.terminal import text_table
 from workbench.entities.text import cell_safe, html_safe, html_table, plain
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "html_safe",
     "html_table",
     "plain",
+    "text_table",
     "uid_checked",
 ]

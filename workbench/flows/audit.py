@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from workbench.entities import Rows
-from workbench.errors import WorkbenchError
+from workbench.errors import FileError, NetworkError, WorkbenchError
 
 __all__ = ["Audit", "AuditLine", "AuditLines", "Step"]
 
@@ -98,8 +98,7 @@ class Audit:
             yield step
         except BaseException as error:
             step.verified = False
-            # the messages of the workbench hold no patient's value; those of other libraries may
-            step.note = f"{type(error).__name__}: {error}" if isinstance(error, WorkbenchError) else type(error).__name__
+            step.note = _note(error)
             raise
         finally:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -124,8 +123,33 @@ class Audit:
 
     @classmethod
     def read(cls, path: Path | str) -> AuditLines:
-        """Return all lines of a file."""
-        return AuditLines(AuditLine(**json.loads(text)) for text in Path(path).read_text(encoding="utf-8").splitlines())
+        """Return all lines of a file.
+
+        Raises
+        ------
+        FileError
+            If a line is not one that an audit wrote.
+        """
+        found = []
+        for number, text in enumerate(Path(path).read_bytes().splitlines(), 1):
+            try:
+                found.append(AuditLine(**json.loads(text)))
+            except (ValueError, TypeError) as error:
+                raise FileError(f"Line {number} of {path} is no line of an audit trail: it was changed, or cut short.") from error
+        return AuditLines(found)
+
+    def __repr__(self) -> str:
+        where = f" in {str(self.path)!r}" if self.path is not None else ""
+        return f"Audit({len(self._lines)} steps, {'all' if self.lines.verified else 'not all'} verified{where})"
 
     def _repr_html_(self) -> str:
         return self.lines._repr_html_()
+
+
+def _note(error: BaseException) -> str:
+    """Say what went wrong without what a peer or another library may have said of a patient."""
+    kind = type(error).__name__
+    if isinstance(error, NetworkError):
+        status = getattr(error, "status", None)
+        return kind + (f" at {error.layer}" if error.layer else "") + (f", status 0x{status:04X}" if status else "")
+    return f"{kind}: {error}" if isinstance(error, WorkbenchError) else kind

@@ -4,14 +4,15 @@ Knows: what counts as proof that a peer has an instance.
 Does not know: DIMSE, DICOMweb, validators.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from pydicom.dataset import Dataset
 
 from workbench.conformance import check
 from workbench.entities import InstanceRef, Peer, Rows
+from workbench.errors import NetworkError
 from workbench.files import read
 from workbench.flows.audit import Audit
 from workbench.inspection import differences
@@ -93,26 +94,49 @@ def push(
     -------
     Push
         One row an instance. An instance with errors is not sent; what the peer refuses, does not list or gives back
-        changed is not verified.
+        changed is not verified, nor is anything where the peer can't be asked for it: then the rows say why.
 
     Raises
     ------
-    NetworkError
-        If the peer can't be asked at all after storing; a leaf says why.
+    AttributeUnusable, UidInvalid
+        If a dataset has no SOP Class UID or no SOP Instance UID; then nothing is sent.
     """
-    waiting = list(datasets)
-    waiting = list(datasets)
+    waiting = [(InstanceRef.of(dataset), dataset) for dataset in datasets]
     with (audit or Audit()).step("push") as step:
-        errors = {str(d.SOPInstanceUID): len(check(d).errors) for d in waiting}
-        sound = [d for d in waiting if not errors[str(d.SOPInstanceUID)]]
-        said = {row.sop_instance_uid: row for row in store(peer, sound, via=via)}
-        there = [InstanceRef.of(d) for d in sound if said[str(d.SOPInstanceUID)].outcome in _STORED]
-        listed = _listed(peer, there, via=via)
-        back = _back(peer, [ref for ref in there if ref.sop_instance_uid in listed], via=via)
-        result = Push(_row(d, errors[str(d.SOPInstanceUID)], said, listed, back) for d in waiting)
+        errors: dict[str, int] = {}
+        for ref, dataset in waiting:  # one with errors keeps another of its UID back too: the peer can't tell them apart
+            errors[ref.sop_instance_uid] = max(errors.get(ref.sop_instance_uid, 0), len(check(dataset).errors))
+        sound = [(ref, dataset) for ref, dataset in waiting if not errors[ref.sop_instance_uid]]
+        rows = iter(store(peer, [dataset for _, dataset in sound], via=via))
+        answers = [next(rows) if not errors[ref.sop_instance_uid] else None for ref, _ in waiting]
+        there = [ref for (ref, _), answer in zip(waiting, answers, strict=True) if answer and answer.outcome in _STORED]
+        proof = _proof(peer, list(dict.fromkeys(there)), via=via)
+        result = Push(
+            _row(ref, dataset, errors[ref.sop_instance_uid], answer, proof)
+            for (ref, dataset), answer in zip(waiting, answers, strict=True)
+        )
         step.count, step.verified = len(result), result.verified
         step.note = f"{sum(row.verified for row in result)} of {len(result)} checked, stored, found and back equal"
     return result
+
+
+@dataclass(slots=True)
+class _Proof:
+    """What the peer lists and gives back, and why it could not be asked."""
+
+    listed: set[str] = field(default_factory=set)
+    back: dict[str, Dataset] = field(default_factory=dict)
+    trouble: str = ""
+
+
+def _proof(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]) -> _Proof:
+    proof = _Proof()
+    try:
+        proof.listed = _listed(peer, refs, via=via)
+        _fetch(peer, [ref for ref in refs if ref.sop_instance_uid in proof.listed], into=proof.back, via=via)
+    except NetworkError as error:
+        proof.trouble = str(error)
+    return proof
 
 
 def _listed(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]) -> set[str]:
@@ -126,30 +150,35 @@ def _listed(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]
     return listed & wanted
 
 
-def _back(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]) -> dict[str, Dataset]:
-    """Fetch the instances again."""
-    came: dict[str, Dataset] = {}
+def _fetch(peer: Peer, refs: list[InstanceRef], *, into: dict[str, Dataset], via: Literal["dimse", "web"]) -> None:
+    """Fetch the instances again, the way they went."""
 
     def take(content: bytes) -> None:
         dataset = read(content).dataset
-        came[str(dataset.SOPInstanceUID)] = dataset
+        into[InstanceRef.of(dataset).sop_instance_uid] = dataset
 
-    if refs:
-        retrieve(peer, refs, into=take, method="web" if via == "web" else None if peer.retrieve_by != "web" else "get")
-    return came
+    if not refs:
+        return
+    if via == "web":
+        retrieve(peer, refs, into=take, method="web")
+    else:
+        retrieve(peer.but(web_url="", retrieve_by="move" if peer.retrieve_by == "move" else "auto"), refs, into=take)
 
 
-def _row(dataset: Dataset, errors: int, said: Mapping[str, StoreRow], listed: set[str], back: Mapping[str, Dataset]) -> Pushed:
-    uid = str(dataset.SOPInstanceUID)
-    kind = InstanceRef.of(dataset).sop_class_name
-    if errors:
+def _row(ref: InstanceRef, dataset: Dataset, errors: int, answer: StoreRow | None, proof: _Proof) -> Pushed:
+    uid, kind = ref.sop_instance_uid, ref.sop_class_name
+    if answer is None:
         return Pushed(uid, kind, errors, "not sent", False, None, False, "The check found errors: see conformance.check.")
-    answer, found = said[uid], uid in listed
-    changed = len(differences(dataset, back[uid])) if uid in back else None
-    verified = answer.outcome in _STORED and found and changed == 0
-    message = answer.message
-    if answer.outcome in _STORED and not verified:
-        message = (
-            "The peer does not list it." if not found else "It did not come back." if changed is None else "It came back changed."
-        )
+    if answer.outcome not in _STORED:
+        return Pushed(uid, kind, 0, str(answer.outcome), False, None, False, answer.message)
+    found = uid in proof.listed
+    changed = len(differences(dataset, proof.back[uid])) if uid in proof.back else None
+    verified = found and changed == 0
+    if verified:
+        message = answer.message
+    elif changed:
+        message = "It came back changed."
+    else:
+        message = "The peer does not list it." if not found else "It did not come back."
+        message = f"Not proven: {proof.trouble}" if proof.trouble else message
     return Pushed(uid, kind, 0, str(answer.outcome), found, changed, verified, message)

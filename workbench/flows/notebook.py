@@ -13,10 +13,11 @@ from typing import Any
 
 import nbclient
 import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
 from nbconvert.exporters import HTMLExporter
 
 from workbench.entities import plain
-from workbench.errors import FileError, NotVerified
+from workbench.errors import FileError, NotVerified, ToolMissing
 from workbench.files import write_whole
 
 __all__ = ["folder", "run"]
@@ -65,11 +66,15 @@ def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | 
 
     Raises
     ------
+    FileError
+        If it is no notebook.
+    ToolMissing
+        If there is no Python kernel.
     NotVerified
         If a cell fails; the HTML file shows where.
     """
+    content = _opened(notebook)
     output.mkdir(parents=True, exist_ok=True)
-    content = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     total = len(content.cells)
 
     def executed(**event: Any) -> None:
@@ -93,9 +98,21 @@ def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | 
         raise NotVerified(
             f"The kernel of {notebook.name} ended or did not answer in {timeout_s} s ({type(error).__name__})."
         ) from error
+    except NoSuchKernel as error:
+        raise ToolMissing("There is no kernel 'python3' for notebooks: install ipykernel beside the workbench.") from error
     finally:
         write_whole(target, _html(content).encode())
     return target
+
+
+def _opened(notebook: Path) -> nbformat.NotebookNode:
+    try:
+        content: nbformat.NotebookNode = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise FileError(f"{notebook} can't be read: {error.strerror}.") from error
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, ValueError) as error:
+        raise FileError(f"{notebook.name} is not a notebook.") from error
+    return content
 
 
 def _html(content: nbformat.NotebookNode) -> str:

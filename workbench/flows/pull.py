@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from workbench.archive import Archive
-from workbench.entities import Peer, Reference, SeriesRef, StudyRef
+from workbench.entities import InstanceRef, Peer, Reference, SeriesRef, StudyRef, uid_checked
 from workbench.errors import AttributeUnusable
 from workbench.flows.audit import Audit
 from workbench.network import RetrieveReport
@@ -18,6 +18,8 @@ from workbench.network import find as network_find
 from workbench.network import retrieve as network_retrieve
 
 __all__ = ["find", "references", "retrieve"]
+
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
 def find(
@@ -53,7 +55,7 @@ def find(
     Returns
     -------
     pandas.DataFrame
-        One row an answer, one column an attribute.
+        One row an answer, one column an attribute; ``frame.attrs["notes"]`` says what the peer left in doubt.
 
     Raises
     ------
@@ -65,26 +67,34 @@ def find(
     with (audit or Audit()).step(f"find {level.lower()}") as step:
         found = network_find(peer, level=level, keys=keys, model=model, via=via, limit=limit)
         frame = found.table()
-        frame.attrs["truncated"] = found.truncated
+        frame.attrs["truncated"], frame.attrs["notes"] = found.truncated, list(found.notes)
         step.count, step.verified = len(frame), not found.truncated
-        step.note = "more answers exist than the limit" if found.truncated else ""
+        step.note = "; ".join([*(["more answers exist than the limit"] if found.truncated else []), *found.notes])
     return frame
 
 
 def references(frame: pd.DataFrame) -> list[Reference]:
-    """Return the studies or series that the rows of a query's table stand for.
+    """Return the studies, series or instances that the rows of a query's table stand for, each once.
 
     Raises
     ------
     AttributeUnusable
-        If the table has no column Study Instance UID (0020,000D).
+        If the table has no column Study Instance UID (0020,000D), or a row has no UID there.
     """
     if "StudyInstanceUID" not in frame:
         raise AttributeUnusable("The table has no column StudyInstanceUID (0020,000D): ask for it in the query.")
-    studies = frame["StudyInstanceUID"].astype(str)
-    if "SeriesInstanceUID" in frame:
-        return [SeriesRef(study, series) for study, series in zip(studies, frame["SeriesInstanceUID"].astype(str), strict=True)]
-    return [StudyRef(study) for study in studies]
+    uids = [name for name in _UIDS if name in frame]
+    classes = frame["SOPClassUID"].fillna("").astype(str) if "SOPClassUID" in frame else [""] * len(frame)
+    found: dict[Reference, None] = {}
+    for row, sop_class in zip(frame[uids].fillna("").astype(str).to_dict("records"), classes, strict=True):
+        study, series, instance = (uid_checked(row[name], name=name) if row.get(name) else "" for name in _UIDS)
+        if not study or (instance and not series):
+            raise AttributeUnusable("A row of the table lacks StudyInstanceUID or SeriesInstanceUID, so it refers to nothing.")
+        ref = (
+            InstanceRef(study, series, sop_class, instance) if instance else SeriesRef(study, series) if series else StudyRef(study)
+        )
+        found[ref] = None
+    return list(found)
 
 
 def retrieve(

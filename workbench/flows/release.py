@@ -12,11 +12,14 @@ from typing import ClassVar, Self
 from pydicom.dataset import Dataset
 
 from workbench import deid
-from workbench.entities import Rows, Severity
+from workbench.entities import Findings, InstanceRef, Rows, Severity, uid_checked
+from workbench.errors import InputError, KeyRefused
 from workbench.files import save
 from workbench.flows.audit import Audit
 
 __all__ = ["Release", "ReleasedInstance", "release"]
+
+_TOLD = 3  # errors that a row names; their number is beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class ReleasedInstance:
 
     Parameters
     ----------
+    number : int
+        Which of the originals it was, counted from 1: a row never names the original's UID.
     sop_instance_uid : str
         Its new SOP Instance UID, or empty where it was held back.
     sop_class : str
@@ -37,8 +42,11 @@ class ReleasedInstance:
         ``released`` or ``held back``.
     file : str
         Name of its file, where a folder was given.
+    message : str
+        Why it was held back: places and kinds of identity, never a value.
     """
 
+    number: int
     sop_instance_uid: str
     sop_class: str
     attributes: int
@@ -46,6 +54,7 @@ class ReleasedInstance:
     warnings: int
     outcome: str
     file: str = ""
+    message: str = ""
 
 
 class Release(Rows[ReleasedInstance]):
@@ -99,20 +108,22 @@ def release(
     Returns
     -------
     Release
-        One row an instance, and the new datasets.
+        One row an instance, and the new datasets. What can't be de-identified at all is held back too.
 
     Raises
     ------
     KeyRefused
         If there is no key.
+    StorageFull
+        If there is no space left; what was written until then is whole.
     """
     rows: list[ReleasedInstance] = []
     kept: list[Dataset] = []
     with (audit or Audit()).step("de-identify") as step:
         for done, original in enumerate(datasets, 1):
-            row, dataset = _one(original, keys=keys, options=options, folder=folder)
+            row, dataset = _one(done, original, keys=keys, options=options, folder=folder)
             rows.append(row)
-            if row.outcome == "released":
+            if dataset is not None:
                 kept.append(dataset)
             if progress:
                 progress(done)
@@ -123,18 +134,25 @@ def release(
 
 
 def _one(
-    original: Dataset, *, keys: deid.Keys, options: deid.Options | None, folder: Path | None
-) -> tuple[ReleasedInstance, Dataset]:
-    plan = deid.plan(original, options)
-    released = deid.apply(plan, original, keys=keys)
-    findings = [*released.findings, *deid.verify(original, released)]
-    errors = sum(1 for f in findings if f.severity is Severity.ERROR)
+    number: int, original: Dataset, *, keys: deid.Keys, options: deid.Options | None, folder: Path | None
+) -> tuple[ReleasedInstance, Dataset | None]:
+    try:
+        sop_class = InstanceRef.of(original).sop_class_name
+        plan = deid.plan(original, options)
+        released = deid.apply(plan, original, keys=keys)
+        findings = Findings([*released.findings, *deid.verify(original, released)])
+    except KeyRefused:
+        raise
+    except InputError as error:
+        return ReleasedInstance(number, "", "", 0, 1, 0, "held back", message=str(error)), None
+    errors = findings.errors
     warnings = sum(1 for f in findings if f.severity is Severity.WARNING)
-    dataset = released.dataset
-    sop_class = dataset.SOPClassUID.name
     if errors:
-        return ReleasedInstance("", sop_class, len(plan), errors, warnings, "held back"), dataset
-    file = ""
-    if folder is not None:
-        file = save(dataset, folder / f"{dataset.SOPInstanceUID}.dcm").name
-    return ReleasedInstance(str(dataset.SOPInstanceUID), sop_class, len(plan), errors, warnings, "released", file), dataset
+        message = "; ".join(f"{f.path}: {f.message}" for f in errors[:_TOLD])
+        more = f"; and {len(errors) - _TOLD} more" if len(errors) > _TOLD else ""
+        row = ReleasedInstance(number, "", sop_class, len(plan), len(errors), warnings, "held back", message=message + more)
+        return row, None
+    dataset = released.dataset
+    uid = uid_checked(dataset.SOPInstanceUID)
+    file = save(dataset, folder / f"{uid}.dcm").name if folder is not None else ""
+    return ReleasedInstance(number, uid, sop_class, len(plan), 0, warnings, "released", file), dataset

@@ -4,31 +4,42 @@ Knows: arguments, tables on a terminal, exit codes, Ctrl-C.
 Does not know: how anything is done.
 
 Exit codes: 0 done · 1 done, but something was found or is missing · 2 wrong usage · 3 the network or the peer ·
-4 a file, a dataset or a program · 130 stopped by Ctrl-C.
+4 a file, a dataset or a program · 130 stopped by Ctrl-C (143 by SIGTERM).
+
+What was asked for goes to standard output, everything else to standard error. On a terminal, tables fit its width; in a pipe
+each row is one line. Values are never cut.
 """
 
-import json
+import logging
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
-import rich
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 import workbench as wb
+from workbench.cli._console import (
+    Stopped,
+    count,
+    frame_records,
+    gathered,
+    log_to_stderr,
+    progress_bar,
+    put,
+    say,
+    show_json,
+    show_table,
+    stoppable,
+    terminated,
+)
 from workbench.entities import Peer, SeriesRef, StudyRef, ae_title_checked, plain
-from workbench.errors import FileError, InputError, NetworkError, WorkbenchError
+from workbench.errors import Cancelled, FileError, InputError, InstanceConflict, NetworkError, NotVerified, WorkbenchError
 
 __all__ = ["app", "main"]
 
@@ -38,10 +49,10 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 something was found or is missing, 2 wrong usage, 3 network or peer, 4 file, 130 stopped.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
 book = typer.Typer(help="The address book: peers by name, in a TOML file without secrets.", no_args_is_help=True)
 app.add_typer(book, name="peers")
-errors = Console(stderr=True, highlight=False, markup=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PeerName = Annotated[str, typer.Argument(metavar="PEER", help="Name in the address book, or AETITLE@HOST:PORT.")]
@@ -94,12 +105,14 @@ def demo(
     trail = output / "audit.jsonl"
     trail.unlink(missing_ok=True)
     notebook = wb.flows.notebook
-    with _bar("running the tour") as tick:
-        report = notebook.run(notebook.folder() / "01_tour.ipynb", output=output, progress=tick)
-    lines = wb.flows.Audit.read(trail)
-    _table(lines.records(), as_json, title="The main job, step by step", hide=("time",))
-    if not as_json:
-        rich.print(Text(f"{len(lines)} steps in {time.perf_counter() - began:.0f} s. Open {report.resolve()}"))
+    report = None
+    try:
+        with progress_bar("running the tour") as tick:
+            report = notebook.run(notebook.folder() / "01_tour.ipynb", output=output, progress=tick)
+    finally:
+        lines = wb.flows.Audit.read(trail) if trail.exists() else wb.flows.AuditLines()
+        show_table(lines.records(), as_json, title="The main job, step by step", hide=("time",))
+    say(f"{len(lines)} steps in {time.perf_counter() - began:.0f} s. Open {report.resolve()}")
     if not lines.verified:
         raise typer.Exit(1)
 
@@ -122,15 +135,16 @@ def serve(
 ) -> None:
     """Run the embedded archive until Ctrl-C: verification, storage, query and retrieve. C-MOVE knows the address book."""
     known = {peer.name: peer for peer in wb.network.AddressBook.load()}
-    with wb.archive.Archive(folder) as archive:
-        for dataset in wb.phantoms.everything() if phantoms else ():
-            archive.add(dataset)
+    log_to_stderr()
+    with stoppable() as stopped, wb.archive.Archive(folder) as archive:
         with wb.network.Server(archive, ae_title=ae_title, host=host, port=port, known_peers=known) as server:
+            for dataset in wb.phantoms.everything() if phantoms else ():
+                archive.add(dataset)
             counts = archive.counts()
-            rich.print(Text(f"{server.peer}: {counts.studies} studies, {counts.instances} instances. Ctrl-C stops."))
-            with _stoppable() as stopped:
-                while not stopped():
-                    time.sleep(0.2)
+            put(f"{server.peer}: {count(counts.studies, 'study')}, {count(counts.instances, 'instance')}. Ctrl-C stops.")
+            while not stopped():
+                time.sleep(0.1)
+        _stop_if(stopped)
 
 
 # ------------------------------------------------------------ network
@@ -140,9 +154,9 @@ def echo(peer: PeerName, as_json: AsJson = False) -> None:
     report = wb.network.echo(_peer(peer))
     record = {name: getattr(report, name) for name in ("ok", "layer", "message", "remedy", "seconds")}
     if as_json:
-        _table([record], as_json)
+        show_table([record], as_json)
     else:
-        rich.print(Text(plain(report)))
+        put(report)
     if not report.ok:
         raise typer.Exit(3)
 
@@ -161,7 +175,7 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """Ask a peer what it has (C-FIND or QIDO-RS)."""
-    with _stoppable() as stopped:
+    with stoppable() as stopped:
         wanted = _keys(keys)
         found = wb.network.find(
             _peer(peer), level=level.value, keys=wanted, model=model.value, via=via.value, limit=limit, cancel=stopped
@@ -169,14 +183,19 @@ def find(
     frame = found.table()
     if csv:
         wb.inspection.to_csv(frame, csv)
-    _table(_records(frame), as_json, title=f"{len(found)} answers" + (", and there are more" if found.truncated else ""))
-    _stop_if(found.cancelled)
+        say(f"The table is in {csv}.")
+    show_table(
+        frame_records(frame), as_json, title=count(len(found), "answer") + (", and there are more" if found.truncated else "")
+    )
+    for note in found.notes:
+        say(f"note: {note}")
+    _stop_if(stopped)
 
 
 @app.command()
 def retrieve(
     peer: PeerName,
-    into: Annotated[Path, typer.Option(help="Folder for the files: STUDY/SERIES/INSTANCE.dcm.")],
+    into: Annotated[Path, typer.Option(help="Folder for the files: STUDY/SERIES/INSTANCE.dcm.", file_okay=False)],
     study: Annotated[list[str] | None, typer.Option(help="Study Instance UID; may be repeated.")] = None,
     series: Annotated[str | None, typer.Option(help="Series Instance UID, with one --study.")] = None,
     method: Annotated[Method, typer.Option(help="C-GET, C-MOVE to a server of our own, or WADO-RS.")] = Method.AUTO,
@@ -187,12 +206,16 @@ def retrieve(
     if not study or (series and len(study) > 1):
         raise InputError("Name what is wanted: --study UID, or one --study UID with --series UID.")
     refs = [SeriesRef(study[0], series)] if series else [StudyRef(uid) for uid in study]
-    with _stoppable() as stopped, _bar("retrieving") as tick:
+    with stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
             _peer(peer), refs, into=_Folder(into).take, method=method.value, progress=tick, cancel=stopped, move_port=move_port
         )
-    _table(report.records(), as_json, title=repr(report))
-    _stop_if(report.cancelled)
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items()) or "nothing came"
+    title = f"{counts}; {report.size_bytes / 1e6:.1f} MB in {report.seconds:.2f} s by {report.method}"
+    show_table(report.records(), as_json, title=title, hide=("sop_class_uid",))
+    for note in report.notes:
+        say(f"note: {note}")
+    _stop_if(stopped)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -207,13 +230,14 @@ def store(
     as_json: AsJson = False,
 ) -> None:
     """Send files to a peer (C-STORE or STOW-RS), one row an instance; never silently lossy."""
-    with _stoppable() as stopped, _bar("storing") as tick:
+    with stoppable() as stopped, progress_bar("storing") as tick:
         report = wb.network.store(
             _peer(peer), _files(paths), via=via.value, associations=associations, transcode=transcode, progress=tick, cancel=stopped
         )
-        was_stopped = stopped()
-    _table(report.records(), as_json, title=f"{len(report)} instances")
-    _stop_if(was_stopped)
+    outcomes = [str(row.outcome) for row in report]
+    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
+    show_table(report.records(), as_json, title=counts, hide=("sop_class_uid", "sop_instance_uid", "status"))
+    _stop_if(stopped)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -221,35 +245,39 @@ def store(
 # ------------------------------------------------------------ datasets
 @app.command()
 def show(paths: Paths, as_json: AsJson = False) -> None:
-    """Say what files are, in plain words."""
-    records = []
-    for path in _files(paths):
-        summary = wb.inspection.summary(_read(path))
+    """Say what files are, in plain words; files that are no DICOM, or not whole, are told on standard error."""
+    records, unusable = [], list[Path]()
+    for path, dataset in _readable(_files(paths), unusable, whole=False):
+        summary = wb.inspection.summary(dataset)
         if as_json:
             records.append({"file": str(path), **{line.label: line.value for line in summary.lines}})
         else:
-            rich.print(Text(plain(path), style="bold"), Text(str(summary)), sep="\n")
+            put(*([""] if records else []), path, summary)
+            records.append({})
     if as_json:
-        _table(records, as_json)
+        show_table(records, as_json)
+    if unusable:
+        raise typer.Exit(4)
 
 
 @app.command()
 def tree(path: OnePath, as_json: AsJson = False) -> None:
     """Print every attribute of a file, sequences indented."""
-    dataset = _read(path)
+    dataset, is_whole = _read(path)
     if as_json:
-        sys.stdout.write(
-            json.dumps(dataset.to_json_dict(bulk_data_threshold=1024, bulk_data_element_handler=lambda _: ""), indent=1) + "\n"
-        )
+        model = dataset.to_json_dict(bulk_data_threshold=1024, bulk_data_element_handler=lambda _: "", suppress_invalid_tags=True)
+        show_json(model)
     else:
-        sys.stdout.write(str(wb.inspection.tree(dataset)) + "\n")
+        put(wb.inspection.tree(dataset))
+    if not is_whole:
+        raise typer.Exit(4)
 
 
 @app.command()
 def diff(left: OnePath, right: OnePath, as_json: AsJson = False) -> None:
     """Compare two files attribute by attribute; exit code 1 if they differ."""
-    found = wb.inspection.differences(_read(left), _read(right))
-    _table(found.records(), as_json, title=f"{len(found)} differences")
+    found = wb.inspection.differences(_read(left)[0], _read(right)[0])
+    show_table(found.records(), as_json, title=count(len(found), "difference"), hide=("name",))
     if found:
         raise typer.Exit(1)
 
@@ -269,19 +297,26 @@ def deid(
 ) -> None:
     """De-identify by PS3.15 Annex E, verify, and hold back what can't be proven."""
     files = _files([source])
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise InputError("The copies must not go among the originals: name an output folder outside the source.")
     options = wb.deid.Options(**_options(option))
     if plan:
-        _table(wb.deid.plan(_read(files[0]), options).records(), as_json, title="What will be done")
+        show_table(wb.deid.plan(_read(files[0])[0], options).records(), as_json, title="What will be done", hide=("name",))
         return
     keys = wb.deid.Keys.load(key) if key.exists() else wb.deid.Keys.create(key)
-    with _bar("de-identifying") as tick:
-        unreadable: list[Path] = []
-        readable = _whole(files, unreadable)
-        result = wb.flows.release.release(
-            readable, keys=keys, options=options, folder=output, progress=lambda done: tick(done, len(files))
-        )
-    _table(result.records(), as_json, title=repr(result) + (f", {len(unreadable)} files unreadable" if unreadable else ""))
-    if not result.complete or unreadable:
+    records, unusable = [], list[Path]()
+    with stoppable() as stopped, progress_bar("de-identifying") as tick:
+        for path, dataset in _readable(files, unusable):
+            (row,) = wb.flows.release.release([dataset], keys=keys, options=options, folder=output).records()
+            records.append({"source": str(path.relative_to(source) if source.is_dir() else path), **row})
+            tick(len(records) + len(unusable), len(files))
+            if stopped():
+                break
+    held = sum(record["outcome"] != "released" for record in records)
+    title = f"{len(records) - held} released, {held} held back, {len(unusable)} unusable"
+    show_table(records, as_json, title=title, hide=("number", "sop_instance_uid", "sop_class"))
+    _stop_if(stopped)
+    if held or unusable or not records:
         raise typer.Exit(1)
 
 
@@ -294,19 +329,24 @@ def render(
     state: Annotated[Path | None, typer.Option(help="A presentation state that refers to the image.", exists=True)] = None,
 ) -> None:
     """Draw a frame with scale, orientation and units."""
-    image = _read(path)
+    if state and window:
+        raise InputError("A presentation state says how the image is windowed: pass --state or --window, not both.")
+    image, is_whole = _read(path)
     plain_figure = wb.figures.image
-    figure = wb.figures.presentation(image, _read(state), frame=frame) if state else plain_figure(image, frame, window=window)
-    rich.print(Text(plain(wb.figures.save(figure, output))))
+    figure = wb.figures.presentation(image, _read(state)[0], frame=frame) if state else plain_figure(image, frame, window=window)
+    put(wb.figures.save(figure, output))
+    if not is_whole:
+        raise typer.Exit(4)
 
 
 @app.command()
 def check(paths: Paths, as_json: AsJson = False) -> None:
     """Hold files against the standard (dciodvfy and checks of our own); exit code 1 if there are errors."""
     files = _files(paths)
-    with _bar("checking") as tick:
+    with progress_bar("checking") as tick:
         findings = wb.conformance.check_many(files, progress=tick)
-    _table(findings.records(), as_json, title=f"{len(findings.errors)} errors among {len(findings)} findings in {len(files)} files")
+    title = f"{count(len(findings.errors), 'error')} among {count(len(findings), 'finding')} in {count(len(files), 'file')}"
+    show_table(findings.records() if as_json else gathered(findings.records()), as_json, title=title)
     if findings.errors:
         raise typer.Exit(1)
 
@@ -317,7 +357,7 @@ def list_peers(as_json: AsJson = False) -> None:
     """Print the address book."""
     fields = ("name", "ae_title", "host", "port", "calling_ae_title", "web_url", "retrieve_by")
     loaded = wb.network.AddressBook.load()
-    _table([{f: getattr(peer, f) for f in fields} for peer in loaded], as_json, title=str(loaded.path))
+    show_table([{f: getattr(peer, f) for f in fields} for peer in loaded], as_json, title=str(loaded.path))
 
 
 @book.command("add")
@@ -333,7 +373,7 @@ def add_peer(
     """Add a peer, or replace the one of that name."""
     loaded = wb.network.AddressBook.load()
     loaded.add(Peer(name, ae_title, host, port, calling_ae_title=calling, web_url=web_url, web_secret=web_secret))
-    rich.print(Text(plain(loaded.save())))
+    put(f"{name} is {loaded.get(name)}, in {loaded.save()}")
 
 
 @book.command("remove")
@@ -341,7 +381,7 @@ def remove_peer(name: str) -> None:
     """Remove a peer."""
     loaded = wb.network.AddressBook.load()
     loaded.remove(name)
-    rich.print(Text(plain(loaded.save())))
+    put(f"{name} is no longer in {loaded.save()}")
 
 
 # ------------------------------------------------------------ what the commands share
@@ -382,28 +422,27 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> Any:
-    """Read a dataset; what was odd about it is said on standard error."""
+def _read(path: Path) -> tuple[Any, bool]:
+    """Read a dataset; what was odd about it is said on standard error. Return it, and whether it was whole."""
     reading = wb.files.read(path)
     for finding in reading.findings:
-        errors.print(f"{finding.severity}: {plain(path)}: {plain(finding.message)}")
-    return reading.dataset
+        say(f"{finding.severity}: {path}: {finding.message}")
+    return reading.dataset, reading.is_complete
 
 
-def _whole(files: Iterable[Path], unreadable: list[Path]) -> Iterator[Any]:
-    """Give the datasets of files; what is no DICOM, or not whole, is said and kept in `unreadable`."""
+def _readable(files: Iterable[Path], unusable: list[Path], *, whole: bool = True) -> Iterator[tuple[Path, Any]]:
+    """Give files with their datasets; what is no DICOM, or not whole, is said and kept in `unusable`."""
     for path in files:
         try:
-            reading = wb.files.read(path)
+            dataset, is_whole = _read(path)
         except (FileError, OSError) as error:
-            errors.print(f"{plain(path)}: {plain(error)}")
-            unreadable.append(path)
+            say(f"error: {path}: {error}")
+            unusable.append(path)
             continue
-        if reading.is_complete:
-            yield reading.dataset
-        else:
-            errors.print(f"{plain(path)}: it ends too early, so it is left out.")
-            unreadable.append(path)
+        if not is_whole:
+            unusable.append(path)
+        if is_whole or not whole:
+            yield path, dataset
 
 
 class _Folder:
@@ -416,79 +455,37 @@ class _Folder:
         ref = wb.entities.InstanceRef.of(wb.files.read(content, stop_before_pixels=True).dataset)
         uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
         target = self.root.joinpath(*uids[:2], f"{uids[2]}.dcm")
-        wb.files.write_whole(target, content)
+        try:
+            wb.files.write_whole(target, content, exist_ok=False)
+        except FileExistsError:
+            if target.read_bytes() != content:
+                message = f"{target} is there already and has other content; it was left as it is, and this one was not written."
+                raise InstanceConflict(message) from None
         return ref
 
 
-def _records(frame: Any) -> list[dict[str, Any]]:
-    return [{k: "" if _absent(v) else v for k, v in row.items()} for row in frame.to_dict("records")]
-
-
-def _absent(value: Any) -> bool:
-    return value is None or str(value) in {"<NA>", "NaT", "nan"}
-
-
-def _table(records: list[dict[str, Any]], as_json: bool, *, title: str = "", hide: Iterable[str] = ()) -> None:
-    """Print records as JSON, or as a table in which nothing a dataset says can act on the terminal."""
-    if as_json:
-        sys.stdout.write(json.dumps(records, default=str, ensure_ascii=False, indent=1) + "\n")
-        return
-    table = Table(title=Text(plain(title)) if title else None, title_justify="left")
-    for name in records[0] if records else ():
-        if name not in hide:
-            table.add_column(name.replace("_", " "), overflow="fold")
-    for record in records:
-        table.add_row(*(Text(plain(value)) for name, value in record.items() if name not in hide))
-    rich.print(table if records else Text(plain(title or "nothing")))
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on standard error, where someone is looking."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether Ctrl-C was pressed; pressed twice, it ends the command at once."""
-    pressed = [False]
-
-    def press(_number: int, _frame: FrameType | None) -> None:
-        if pressed[0]:
-            raise KeyboardInterrupt
-        pressed[0] = True
-        errors.print("stopping…")
-
-    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: pressed[0]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop_if(stopped: bool) -> None:
-    if stopped:
-        raise typer.Exit(130)
+def _stop_if(stopped: Stopped) -> None:
+    if stopped():
+        raise typer.Exit(128 + stopped.number)
 
 
 def main() -> None:
     """Run the command line; every error of the workbench is one sentence and an exit code."""
+    signal.signal(signal.SIGTERM, terminated)
+    warnings.simplefilter("ignore")  # those of the libraries beneath may show a patient's values
+    logging.lastResort = None
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
     except WorkbenchError as error:
-        errors.print(f"{type(error).__name__}: {plain(error)}")
-        sys.exit(3 if isinstance(error, NetworkError) else 2 if isinstance(error, InputError) else 4)
+        say(f"{type(error).__name__}: {error}")
+        sys.exit(_exit_code(error))
     except OSError as error:
-        errors.print(f"{type(error).__name__}: {error.strerror or error}{f' ({plain(error.filename)})' if error.filename else ''}")
+        say(f"{type(error).__name__}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
         sys.exit(4)
-    except KeyboardInterrupt:
-        errors.print("stopped")
-        sys.exit(130)
 
 
-if __name__ == "__main__":
-    main()
+def _exit_code(error: WorkbenchError) -> int:
+    codes = ((NetworkError, 3), (InputError, 2), (NotVerified, 1), (Cancelled, 130))
+    return next((code for kind, code in codes if isinstance(error, kind)), 4)
