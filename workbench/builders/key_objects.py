@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
-from workbench.builders.sources import inherit, inheritable
+from workbench.builders.sources import inherit, inheritable, plain
 from workbench.entities import Code
 from workbench.errors import BuildRefused
 
@@ -99,4 +99,4 @@ def selection(
         if item.ValueType == "IMAGE" and "ConceptNameCodeSequence" in item:
             del item.ConceptNameCodeSequence
     document.SeriesDescription = f"Key objects: {title.value.meaning}"
-    return document
+    return plain(document)

@@ -22,7 +22,7 @@ from pydicom.uid import generate_uid
 
 from workbench.builders import transformations
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment
-from workbench.builders.sources import inherit, inheritable
+from workbench.builders.sources import inherit, inheritable, plain
 from workbench.entities import Mark, Text
 from workbench.errors import BuildRefused
 
@@ -107,7 +107,7 @@ def grayscale(
     _transform(state, own.modality, [_window(window)] if window else own.vois)
     state.Laterality = _side(images[0])
     state.SeriesDescription = description[:64] or "Presentation state"
-    return state
+    return plain(state)
 
 
 def _transform(state: Dataset, modality: Dataset, vois: Sequence[Dataset]) -> None:

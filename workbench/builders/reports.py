@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
-from workbench.builders.sources import inherit, inheritable, is_multi_frame
+from workbench.builders.sources import inherit, inheritable, is_multi_frame, plain
 from workbench.entities import Code, InstanceRef, Mark, Polyline, Text, html_table
 from workbench.errors import BuildRefused
 
@@ -147,7 +147,7 @@ def measurement(
     except HIGHDICOM_ERRORS as error:
         raise BuildRefused(f"The measurement report can't be built (PS3.16 TID 1500): {error}") from error
     inherit(document, regions[0].image)
-    return document
+    return plain(document)
 
 
 def _check(region: Region) -> None:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from highdicom.base import SOPClass
 from pydicom import DataElement, Dataset
 from pydicom.config import RAISE
@@ -17,7 +18,7 @@ from pydicom.valuerep import STR_VR, validate_value
 
 from workbench.errors import BuildRefused
 
-__all__ = ["inherit", "inheritable", "is_multi_frame"]
+__all__ = ["inherit", "inheritable", "is_multi_frame", "plain"]
 
 _logger = logging.getLogger(__name__)
 
@@ -153,6 +154,20 @@ def _plain(representation: str, value: Any) -> Any:
     if value is None or representation not in STR_VR:
         return value
     return getattr(value, "original_string", None) or str(value)
+
+
+def plain(document: SOPClass) -> Dataset:
+    """Return a new object as it would be read from a file: a dataset and no more, its values as they are written."""
+    for element in document.iterall():
+        if element.VR == "FL" and element.value is not None:
+            element.value = np.atleast_1d(np.asarray(element.value, np.float32)).tolist()
+        elif element.VR in STR_VR and element.value is None:
+            element.value = ""
+        elif element.VR in {"DA", "DT", "TM"} and element.value:
+            element.value = str(element.value)
+    dataset = Dataset(document)
+    dataset.file_meta = document.file_meta
+    return dataset
 
 
 def is_multi_frame(instance: Dataset) -> bool:

@@ -46,9 +46,11 @@ _USUAL = (
     JPEGLSLossless, JPEGLSNearLossless, JPEGExtended12Bit, JPEGLossless, DeflatedExplicitVRLittleEndian, HTJ2KLossless, HTJ2K,
 )  # fmt: skip
 _JPEG_XL = ("1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112")
+# Deflated image frames (PS3.5 8.2.16), and the retired processes of JPEG that old archives still hold.
+_RARE = ("1.2.840.10008.1.2.8.1", *(f"1.2.840.10008.1.2.4.{n}" for n in (*range(52, 57), *range(58, 67))))
 
 #: Every transfer syntax that we store as it comes, the usual ones first.
-STORED_SYNTAXES: tuple[str, ...] = tuple(dict.fromkeys(str(uid) for uid in (*_USUAL, *AllTransferSyntaxes, *_JPEG_XL)))
+STORED_SYNTAXES: tuple[str, ...] = tuple(dict.fromkeys(str(uid) for uid in (*_USUAL, *AllTransferSyntaxes, *_JPEG_XL, *_RARE)))
 
 
 def query_model(model: str, operation: str) -> str:
