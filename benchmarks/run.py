@@ -7,7 +7,9 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
+import sys
 import time
 from dataclasses import asdict
 from importlib.metadata import version
@@ -33,6 +35,7 @@ def versions() -> dict[str, str]:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended, too
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="50 instances, one repetition, a smaller large instance")
     parser.add_argument("--instances", type=int, default=0)
