@@ -15,7 +15,7 @@ from workbench import conformance, deid, figures, files, inspection, phantoms, q
 from workbench.archive import Archive
 from workbench.department import Department
 from workbench.entities import Circle
-from workbench.flows import Audit, annotate, exchange, pull, release
+from workbench.flows import Audit, annotate, exchange, progress, pull, release
 from workbench.widgets import Viewer
 
 # %%
@@ -38,7 +38,8 @@ studies[["PatientName", "StudyDate", "ModalitiesInStudy", "StudyDescription", "N
 
 # %%
 archive = Archive(output / "archive")
-retrieved = pull.retrieve(department.peer, studies, into=archive, audit=audit)
+with progress("retrieving") as tick:
+    retrieved = pull.retrieve(department.peer, studies, into=archive, progress=tick, audit=audit)
 retrieved
 
 # %% [markdown]
@@ -74,7 +75,8 @@ plan.table()[["action", "tag", "name", "reason", "section"]].iloc[::3]
 # %%
 key = output / "tour.key"
 keys = deid.Keys.load(key) if key.exists() else deid.Keys.create(key)
-released = release.release(originals, keys=keys, options=options, folder=output / "released", audit=audit)
+with progress("de-identifying") as tick:
+    released = release.release(originals, keys=keys, options=options, folder=output / "released", progress=tick, audit=audit)
 released.table().groupby(["sop_class", "outcome"])[["errors", "warnings"]].sum()
 
 # %% [markdown]

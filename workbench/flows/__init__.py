@@ -6,5 +6,6 @@ Does not know: SQL, sockets, JavaScript.
 
 from workbench.flows import annotate, exchange, notebook, pull, release
 from workbench.flows.audit import Audit, AuditLine, AuditLines, Step
+from workbench.flows.progress import progress
 
-__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "notebook", "pull", "release"]
+__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "notebook", "progress", "pull", "release"]

@@ -10,6 +10,7 @@ from workbench.network.find import Found, find
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
+from workbench.network.web_client import web_client
 
 __all__ = [
     "AddressBook",
@@ -26,4 +27,5 @@ __all__ = [
     "find",
     "retrieve",
     "store",
+    "web_client",
 ]

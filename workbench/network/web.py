@@ -66,10 +66,10 @@ def request(
     StatusFailure
         With the HTTP status.
     """
-    where = _address(peer)
+    where = base_address(peer)
     address = f"{where.hostname}:{where.port or (443 if where.scheme == 'https' else 80)}"
     connection = _connection(peer, where.scheme, where.hostname or "", where.port)
-    sent = {"Accept": accept, **_login(peer, where), **(headers or {})}
+    sent = {"Accept": accept, **login(peer, where), **(headers or {})}
     try:
         try:
             connection.connect()
@@ -116,7 +116,7 @@ def _said(error: NetworkError, remedy: str = "") -> NetworkError:
     return error
 
 
-def _address(peer: Peer) -> Any:
+def base_address(peer: Peer) -> Any:
     where = urlsplit(peer.web_url)
     if where.scheme not in {"http", "https"} or not where.hostname:
         raise InputError(f"Peer {peer.name!r} has no web_url that begins with http:// or https://: DICOMweb needs one.")
@@ -133,7 +133,7 @@ def _connection(peer: Peer, scheme: str, host: str, port: int | None) -> http.cl
     return http.client.HTTPConnection(host, port, timeout=peer.timeouts.connect_s)
 
 
-def _login(peer: Peer, where: Any) -> dict[str, str]:
+def login(peer: Peer, where: Any) -> dict[str, str]:
     if not peer.web_secret:
         return {}
     secret = os.environ.get(peer.web_secret, "")
