@@ -123,3 +123,17 @@ def test_a_multi_index_is_written_as_columns(tmp_path):
 def test_integers_come_back_as_they_went_in(values):
     frame = inspection.table([made(SeriesNumber=v) if v is not None else Dataset() for v in values], ["SeriesNumber"])
     assert [None if pd.isna(v) else int(v) for v in frame.SeriesNumber] == values
+
+
+def test_parquet_keeps_types_and_says_the_same(tmp_path):
+    import pandas as pd
+
+    from workbench import phantoms
+
+    frame = inspection.table(phantoms.ct_series(3, rows=32, columns=32))
+    back = pd.read_parquet(inspection.to_parquet(frame, tmp_path / "deep" / "t.parquet"))
+    assert list(back.columns) == list(frame.columns)
+    assert back.StudyDate.dtype.kind == "M"
+    assert back.Rows.tolist() == [32, 32, 32]
+    assert back.PixelSpacing[0].split("\\") == [str(v) for v in frame.PixelSpacing[0]]
+    assert back.PatientName.tolist() == frame.PatientName.tolist()

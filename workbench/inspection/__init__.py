@@ -6,7 +6,7 @@ Does not know: how to change one, or where it comes from.
 
 from workbench.inspection.differences import Difference, Differences, differences
 from workbench.inspection.summary import Summary, summary
-from workbench.inspection.table import table, to_csv
+from workbench.inspection.table import table, to_csv, to_parquet
 from workbench.inspection.tree import Tree, tree
 
-__all__ = ["Difference", "Differences", "Summary", "Tree", "differences", "summary", "table", "to_csv", "tree"]
+__all__ = ["Difference", "Differences", "Summary", "Tree", "differences", "summary", "table", "to_csv", "to_parquet", "tree"]

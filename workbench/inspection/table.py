@@ -5,6 +5,7 @@ Does not know: where the datasets come from.
 """
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,7 +23,7 @@ from workbench.errors import AttributeUnusable
 from workbench.files import write_whole
 from workbench.inspection._walk import BULK, element, multiple, text_of
 
-__all__ = ["table", "to_csv"]
+__all__ = ["table", "to_csv", "to_parquet"]
 
 _INTEGERS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
 _REALS = frozenset({"DS", "FD", "FL"})
@@ -208,6 +209,31 @@ def to_csv(frame: pd.DataFrame, path: Path | str, *, as_it_is: bool = False) -> 
         return to_csv(out, path, as_it_is=as_it_is)
     text = out.to_csv(index=has_index, quoting=csv.QUOTE_NONNUMERIC)
     return write_whole(path, text.encode("utf-8" if as_it_is else "utf-8-sig"))
+
+
+def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
+    """Write a table as Parquet, which keeps column types and needs no escaping: the form for programs.
+
+    Several values of one cell (tuples of numbers) become text joined by backslashes where their column is not numeric.
+    The file appears whole or not at all.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A table, such as that of :func:`table`.
+    path : path
+        The file, replaced if it is there.
+    """
+    out = frame.copy()
+    out.attrs = {}
+    for position in range(out.shape[1]):
+        column = out.iloc[:, position]
+        if column.dtype == object:
+            texts = [None if _missing(value) else str(_joined(value)) for value in column]
+            out.isetitem(position, pd.array(texts, dtype="string"))
+    content = io.BytesIO()
+    out.to_parquet(content, index=not isinstance(out.index, pd.RangeIndex))
+    return write_whole(path, content.getvalue())
 
 
 def _missing(value: object) -> bool:
