@@ -11,15 +11,16 @@ each row is one line. Values are never cut.
 """
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -38,8 +39,9 @@ from workbench.cli._console import (
     stoppable,
     terminated,
 )
+from workbench.cli._disk import Folder, files_below, read, readable
 from workbench.entities import Peer, SeriesRef, StudyRef, ae_title_checked, plain
-from workbench.errors import Cancelled, FileError, InputError, InstanceConflict, NetworkError, NotVerified, WorkbenchError
+from workbench.errors import Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
 __all__ = ["app", "main"]
 
@@ -122,7 +124,18 @@ def lab(port: Annotated[int, typer.Option(help="TCP port of JupyterLab.")] = 888
     """Open JupyterLab on the notebooks, on this machine only."""
     folder = wb.flows.notebook.folder()
     arguments = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
-    raise typer.Exit(subprocess.run(arguments, check=False).returncode)
+    if sys.platform != "win32" and os.geteuid() == 0:
+        arguments.append("--allow-root")  # it listens on this machine only, behind its token
+    with stoppable() as stopped, subprocess.Popen(arguments) as server:
+        try:
+            while server.poll() is None and not stopped():
+                time.sleep(0.1)
+            server.terminate()  # without the question that Jupyter asks at Ctrl-C
+            server.wait()
+        finally:
+            server.kill()
+    _stop_if(stopped)
+    raise typer.Exit(server.returncode)
 
 
 @app.command()
@@ -208,7 +221,7 @@ def retrieve(
     refs = [SeriesRef(study[0], series)] if series else [StudyRef(uid) for uid in study]
     with stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
-            _peer(peer), refs, into=_Folder(into).take, method=method.value, progress=tick, cancel=stopped, move_port=move_port
+            _peer(peer), refs, into=Folder(into).take, method=method.value, progress=tick, cancel=stopped, move_port=move_port
         )
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items()) or "nothing came"
     title = f"{counts}; {report.size_bytes / 1e6:.1f} MB in {report.seconds:.2f} s by {report.method}"
@@ -232,7 +245,13 @@ def store(
     """Send files to a peer (C-STORE or STOW-RS), one row an instance; never silently lossy."""
     with stoppable() as stopped, progress_bar("storing") as tick:
         report = wb.network.store(
-            _peer(peer), _files(paths), via=via.value, associations=associations, transcode=transcode, progress=tick, cancel=stopped
+            _peer(peer),
+            files_below(paths),
+            via=via.value,
+            associations=associations,
+            transcode=transcode,
+            progress=tick,
+            cancel=stopped,
         )
     outcomes = [str(row.outcome) for row in report]
     counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
@@ -247,7 +266,7 @@ def store(
 def show(paths: Paths, as_json: AsJson = False) -> None:
     """Say what files are, in plain words; files that are no DICOM, or not whole, are told on standard error."""
     records, unusable = [], list[Path]()
-    for path, dataset in _readable(_files(paths), unusable, whole=False):
+    for path, dataset in readable(files_below(paths), unusable, whole=False):
         summary = wb.inspection.summary(dataset)
         if as_json:
             records.append({"file": str(path), **{line.label: line.value for line in summary.lines}})
@@ -263,7 +282,7 @@ def show(paths: Paths, as_json: AsJson = False) -> None:
 @app.command()
 def tree(path: OnePath, as_json: AsJson = False) -> None:
     """Print every attribute of a file, sequences indented."""
-    dataset, is_whole = _read(path)
+    dataset, is_whole = read(path)
     if as_json:
         model = dataset.to_json_dict(bulk_data_threshold=1024, bulk_data_element_handler=lambda _: "", suppress_invalid_tags=True)
         show_json(model)
@@ -276,7 +295,7 @@ def tree(path: OnePath, as_json: AsJson = False) -> None:
 @app.command()
 def diff(left: OnePath, right: OnePath, as_json: AsJson = False) -> None:
     """Compare two files attribute by attribute; exit code 1 if they differ."""
-    found = wb.inspection.differences(_read(left)[0], _read(right)[0])
+    found = wb.inspection.differences(read(left)[0], read(right)[0])
     show_table(found.records(), as_json, title=count(len(found), "difference"), hide=("name",))
     if found:
         raise typer.Exit(1)
@@ -296,17 +315,17 @@ def deid(
     as_json: AsJson = False,
 ) -> None:
     """De-identify by PS3.15 Annex E, verify, and hold back what can't be proven."""
-    files = _files([source])
+    files = files_below([source])
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise InputError("The copies must not go among the originals: name an output folder outside the source.")
     options = wb.deid.Options(**_options(option))
     if plan:
-        show_table(wb.deid.plan(_read(files[0])[0], options).records(), as_json, title="What will be done", hide=("name",))
+        show_table(wb.deid.plan(read(files[0])[0], options).records(), as_json, title="What will be done", hide=("name",))
         return
     keys = wb.deid.Keys.load(key) if key.exists() else wb.deid.Keys.create(key)
     records, unusable = [], list[Path]()
     with stoppable() as stopped, progress_bar("de-identifying") as tick:
-        for path, dataset in _readable(files, unusable):
+        for path, dataset in readable(files, unusable):
             (row,) = wb.flows.release.release([dataset], keys=keys, options=options, folder=output).records()
             records.append({"source": str(path.relative_to(source) if source.is_dir() else path), **row})
             tick(len(records) + len(unusable), len(files))
@@ -331,9 +350,9 @@ def render(
     """Draw a frame with scale, orientation and units."""
     if state and window:
         raise InputError("A presentation state says how the image is windowed: pass --state or --window, not both.")
-    image, is_whole = _read(path)
+    image, is_whole = read(path)
     plain_figure = wb.figures.image
-    figure = wb.figures.presentation(image, _read(state)[0], frame=frame) if state else plain_figure(image, frame, window=window)
+    figure = wb.figures.presentation(image, read(state)[0], frame=frame) if state else plain_figure(image, frame, window=window)
     put(wb.figures.save(figure, output))
     if not is_whole:
         raise typer.Exit(4)
@@ -342,7 +361,7 @@ def render(
 @app.command()
 def check(paths: Paths, as_json: AsJson = False) -> None:
     """Hold files against the standard (dciodvfy and checks of our own); exit code 1 if there are errors."""
-    files = _files(paths)
+    files = files_below(paths)
     with progress_bar("checking") as tick:
         findings = wb.conformance.check_many(files, progress=tick)
     title = f"{count(len(findings.errors), 'error')} among {count(len(findings), 'finding')} in {count(len(files), 'file')}"
@@ -415,55 +434,6 @@ def _options(names: Iterable[str] | None) -> dict[str, bool]:
     return chosen
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
-    files = [f for path in paths for f in (sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path])]
-    if not files:
-        raise InputError("There are no files there.")
-    return files
-
-
-def _read(path: Path) -> tuple[Any, bool]:
-    """Read a dataset; what was odd about it is said on standard error. Return it, and whether it was whole."""
-    reading = wb.files.read(path)
-    for finding in reading.findings:
-        say(f"{finding.severity}: {path}: {finding.message}")
-    return reading.dataset, reading.is_complete
-
-
-def _readable(files: Iterable[Path], unusable: list[Path], *, whole: bool = True) -> Iterator[tuple[Path, Any]]:
-    """Give files with their datasets; what is no DICOM, or not whole, is said and kept in `unusable`."""
-    for path in files:
-        try:
-            dataset, is_whole = _read(path)
-        except (FileError, OSError) as error:
-            say(f"error: {path}: {error}")
-            unusable.append(path)
-            continue
-        if not is_whole:
-            unusable.append(path)
-        if is_whole or not whole:
-            yield path, dataset
-
-
-class _Folder:
-    """Files of retrieved instances, each written whole."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def take(self, content: bytes) -> Any:
-        ref = wb.entities.InstanceRef.of(wb.files.read(content, stop_before_pixels=True).dataset)
-        uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
-        target = self.root.joinpath(*uids[:2], f"{uids[2]}.dcm")
-        try:
-            wb.files.write_whole(target, content, exist_ok=False)
-        except FileExistsError:
-            if target.read_bytes() != content:
-                message = f"{target} is there already and has other content; it was left as it is, and this one was not written."
-                raise InstanceConflict(message) from None
-        return ref
-
-
 def _stop_if(stopped: Stopped) -> None:
     if stopped():
         raise typer.Exit(128 + stopped.number)
@@ -478,6 +448,11 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
+    except SystemExit as end:
+        if end.code in {130, 143}:  # threads that wait for a peer must not keep a stopped command alive
+            sys.stdout.flush()
+            os._exit(end.code)
+        raise
     except WorkbenchError as error:
         say(f"{type(error).__name__}: {error}")
         sys.exit(_exit_code(error))

@@ -6,6 +6,8 @@ Does not know: what a notebook does.
 
 import os
 import re
+import subprocess
+from asyncio import CancelledError
 from collections.abc import Callable
 from importlib.resources import files as resource_files
 from pathlib import Path
@@ -17,7 +19,7 @@ from jupyter_client.kernelspec import NoSuchKernel
 from nbconvert.exporters import HTMLExporter
 
 from workbench.entities import plain
-from workbench.errors import FileError, NotVerified, ToolMissing
+from workbench.errors import Cancelled, FileError, NotVerified, ToolMissing
 from workbench.files import write_whole
 
 __all__ = ["folder", "run"]
@@ -72,6 +74,8 @@ def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | 
         If there is no Python kernel.
     NotVerified
         If a cell fails; the HTML file shows where.
+    Cancelled
+        If the process gets SIGINT or SIGTERM meanwhile: then the kernel is ended first.
     """
     content = _opened(notebook)
     output.mkdir(parents=True, exist_ok=True)
@@ -91,18 +95,25 @@ def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | 
     )
     target = output / f"{notebook.stem}.html"
     try:
-        client.execute(env=os.environ | {"WORKBENCH_OUTPUT": str(output.resolve())})
-    except nbclient.exceptions.CellExecutionError as error:
-        raise NotVerified(f"A cell of {notebook.name} failed with {plain(error.ename)}; {target.name} shows where.") from error
-    except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError, RuntimeError) as error:
-        raise NotVerified(
-            f"The kernel of {notebook.name} ended or did not answer in {timeout_s} s ({type(error).__name__})."
-        ) from error
-    except NoSuchKernel as error:
-        raise ToolMissing("There is no kernel 'python3' for notebooks: install ipykernel beside the workbench.") from error
+        # what cells print is kept in the notebook; beside it a kernel that is stopped only complains of its sockets
+        client.execute(env=os.environ | {"WORKBENCH_OUTPUT": str(output.resolve())}, stderr=subprocess.DEVNULL)
+    except (Exception, CancelledError) as error:
+        raise _failure(error, client, notebook=notebook.name, shown_in=target.name) from error
     finally:
         write_whole(target, _html(content).encode())
     return target
+
+
+def _failure(error: BaseException, client: nbclient.NotebookClient, *, notebook: str, shown_in: str) -> BaseException:
+    if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes SIGINT and SIGTERM for itself, and ends the kernel
+        return Cancelled(f"The run of {notebook} was stopped; {shown_in} shows what was done until then.")
+    if isinstance(error, nbclient.exceptions.CellExecutionError):
+        return NotVerified(f"A cell of {notebook} failed with {plain(error.ename)}; {shown_in} shows where.")
+    if isinstance(error, NoSuchKernel):
+        return ToolMissing("There is no kernel 'python3' for notebooks: install ipykernel beside the workbench.")
+    if isinstance(error, nbclient.exceptions.CellTimeoutError | nbclient.exceptions.DeadKernelError | RuntimeError):
+        return NotVerified(f"The kernel of {notebook} ended or did not answer in time ({type(error).__name__}).")
+    return error
 
 
 def _opened(notebook: Path) -> nbformat.NotebookNode:

@@ -1,0 +1,64 @@
+"""Files that a command reads, and the folder into which it retrieves.
+
+Knows: folders, files that are odd, names made of UIDs.
+Does not know: commands, what a dataset means.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import workbench as wb
+from workbench.cli._console import say
+from workbench.errors import FileError, InputError, InstanceConflict
+
+__all__ = ["Folder", "files_below", "read", "readable"]
+
+
+def files_below(paths: Iterable[Path]) -> list[Path]:
+    files = [f for path in paths for f in (sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path])]
+    if not files:
+        raise InputError("There are no files there.")
+    return files
+
+
+def read(path: Path) -> tuple[Any, bool]:
+    """Read a dataset; what was odd about it is said on standard error. Return it, and whether it was whole."""
+    reading = wb.files.read(path)
+    for finding in reading.findings:
+        say(f"{finding.severity}: {path}: {finding.message}")
+    return reading.dataset, reading.is_complete
+
+
+def readable(files: Iterable[Path], unusable: list[Path], *, whole: bool = True) -> Iterator[tuple[Path, Any]]:
+    """Give files with their datasets; what is no DICOM, or not whole, is said and kept in `unusable`."""
+    for path in files:
+        try:
+            dataset, is_whole = read(path)
+        except (FileError, OSError) as error:
+            say(f"error: {error}" if path.name in str(error) else f"error: {path}: {error}")
+            unusable.append(path)
+            continue
+        if not is_whole:
+            unusable.append(path)
+        if is_whole or not whole:
+            yield path, dataset
+
+
+class Folder:
+    """Files of retrieved instances, each written whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def take(self, content: bytes) -> Any:
+        ref = wb.entities.InstanceRef.of(wb.files.read(content, stop_before_pixels=True).dataset)
+        uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
+        target = self.root.joinpath(*uids[:2], f"{uids[2]}.dcm")
+        try:
+            wb.files.write_whole(target, content, exist_ok=False)
+        except FileExistsError:
+            if target.read_bytes() != content:
+                message = f"{target} is there already and has other content; it was left as it is, and this one was not written."
+                raise InstanceConflict(message) from None
+        return ref
