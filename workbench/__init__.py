@@ -23,8 +23,11 @@ The house, from the ground up (arrows point down only):
 Rooms load when first used: ``import workbench as wb; wb.phantoms.fundus()``.
 """
 
+import logging
 from importlib import import_module
 from types import ModuleType
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who wants to hear it says so: logging.basicConfig()
 
 __version__ = "0.1.0"
 
