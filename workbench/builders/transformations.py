@@ -107,14 +107,18 @@ def _vois(images: Sequence[Dataset]) -> list[Dataset]:
 
 
 def _voi(image: Dataset, frame: int) -> Dataset:
+    """Return the first choice of a frame: a state shows one (PS3.3 C.11.8), windows before tables as without a state."""
     groups = [i for g in _groups(image, frame) for i in g.get("FrameVOILUTSequence") or ()]
-    item = _settled((*groups, image)[0], _VOI, image=image)
-    if not _has_window(item):
+    own_item = _settled((*groups, image)[0], _VOI, image=image)
+    chosen = Dataset()
+    if _has_window(own_item):
         for keyword in _VOI[1:]:
-            item.pop(keyword, None)
-    if not item.get("VOILUTSequence"):
-        item.pop("VOILUTSequence", None)
-    return item
+            if keyword in own_item:
+                element = own_item[keyword]
+                chosen.add(DataElement(element.tag, element.VR, element.value[0] if element.VM > 1 else element.value))
+    elif own_item.get("VOILUTSequence"):
+        chosen.VOILUTSequence = own_item.VOILUTSequence[:1]
+    return chosen
 
 
 def _has_window(item: Dataset) -> bool:
