@@ -123,9 +123,9 @@ results.round(3)
 # %% [markdown]
 # ## Partial volume
 # In the core the truth is met within 0.001. Over the whole sphere the mean is too low: voxels at the surface hold sphere *and*
-# background, and in a small sphere nearly all voxels are surface. The maximum is no way out: it picks up the
-# noise and is too high. That is why the recovery of each size is measured with a phantom, and why SUVmax, SUVpeak and SUVmean
-# of one lesion are three different numbers.
+# background, and in a small sphere nearly all voxels are surface. The maximum is no way out: the larger the region, the more
+# noise it picks up, and the further above the truth it lies. That is why recovery is measured with a phantom for each size,
+# and why SUVmax, SUVpeak and SUVmean of one lesion are three different numbers.
 #
 # Recovery does not even rise smoothly with the size: it also matters how the grid happens to lie on the sphere. The volume
 # shows it: voxels counted against 4/3 π r³.
