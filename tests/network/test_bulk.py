@@ -127,6 +127,14 @@ def test_command_sets_come_back_as_they_were(elements):
     assert parsed == elements
 
 
+def test_what_follows_the_command_group_is_left_out():
+    failed = struct.pack("<HHL", 0x0008, 0, 12) + struct.pack("<HHL", 0x0008, 0x0058, 4) + b"1.2\0"  # as Orthanc 1.10 does
+    encoded = command_set({0x0100: b"\x10\x80", 0x0800: b"\x01\x01"})
+    assert parse_command_set(encoded + failed) == parse_command_set(encoded)
+    with pytest.raises(AssociationAborted, match=r"not one \(PS3\.7 6\.3\.1\)"):
+        parse_command_set(encoded[:12] + failed + encoded[12:])
+
+
 def test_a_store_request_is_what_the_standard_says():
     # PS3.7 Table 9.3-1, written by hand: UIDs padded with NUL, priority medium, a dataset follows
     assert store_request("1.2", "1.2.3", message_id=258) == bytes.fromhex(

@@ -172,17 +172,26 @@ def parse_command_set(data: bytes) -> dict[int, bytes]:
     ------
     AssociationAborted
         If it is not a command set: the peer broke the protocol.
+
+    Notes
+    -----
+    What follows the command group, by its own length, is left out: Orthanc appends the Failed SOP Instance UID List to
+    the last response of a C-GET there.
     """
-    values, position = {}, 0
+    values, position, after = dict[int, bytes](), 0, -1
     while position < len(data):
         if position + 8 > len(data):
             raise AssociationAborted("The peer sent a command set that ends within an element (PS3.7 6.3.1).")
         group, element, size = struct.unpack_from("<HHL", data, position)
+        if group != 0 and position == after:
+            break
         position += 8
         if group != 0 or position + size > len(data):
             raise AssociationAborted("The peer sent a command set that is not one (PS3.7 6.3.1).")
         values[element] = data[position : position + size]
         position += size
+        if element == 0 and size == 4:
+            after = position + int(struct.unpack("<L", values[0])[0])
     return values
 
 

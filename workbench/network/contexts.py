@@ -73,7 +73,8 @@ def rounds(sop_class_uids: Sequence[str], *, reserved: int) -> Iterator[list[Pre
     """Yield contexts to receive instances of these classes, as many at a time as an association holds.
 
     Each pair of class and transfer syntax has a context of its own, so that the peer can send every instance as it
-    is stored; the usual syntaxes of all classes come before the unusual ones of any.
+    is stored. A class comes with all the usual syntaxes at once, or not yet: a peer that finds its class but not its
+    syntax may decode the instance rather than wait. What has no room comes after the usual syntaxes of all classes.
 
     Parameters
     ----------
@@ -82,7 +83,13 @@ def rounds(sop_class_uids: Sequence[str], *, reserved: int) -> Iterator[list[Pre
     reserved : int
         Contexts of each association that are needed for something else.
     """
-    pairs = [build_context(uid, syntax) for syntax in STORED_SYNTAXES for uid in sop_class_uids]
     size = MAX_CONTEXTS - reserved
-    for start in range(0, len(pairs), size):
-        yield pairs[start : start + size]
+    at_once = max(1, size // len(_USUAL))
+    later: list[PresentationContext] = []
+    for start in range(0, len(sop_class_uids), at_once):
+        some = sop_class_uids[start : start + at_once]
+        room = size // len(some)  # syntaxes for each: the usual ones at least
+        yield [build_context(uid, syntax) for syntax in STORED_SYNTAXES[:room] for uid in some]
+        later += [build_context(uid, syntax) for syntax in STORED_SYNTAXES[room:] for uid in some]
+    for start in range(0, len(later), size):
+        yield later[start : start + size]
