@@ -85,9 +85,9 @@ images[["InstanceNumber", "SOPInstanceUID", "Rows", "Columns"]].sort_values("Ins
 
 # %% [markdown]
 # ## Five ways to match
-# PS3.4 C.2.2.2. A name is matched without regard to case, other text with it: `CT*` finds *CT thorax*, `ct*` does not.
-# In Japanese names each component group matches. A range is a tuple, open where it has `None`. Universal matching (an
-# empty key) restricts nothing: it asks for the attribute to be returned.
+# PS3.4 C.2.2.2. Text is matched with regard to case: `CT*` finds *CT thorax*, `ct*` does not. For names the standard leaves
+# that to the archive; this one disregards it, and looks at each component group of a Japanese name. A range is a tuple, open
+# where it has `None`. Universal matching (an empty key) restricts nothing: it asks for the attribute to be returned.
 
 # %%
 both = pull.find(department.peer).StudyInstanceUID.tolist()[:2]
