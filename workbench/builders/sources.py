@@ -17,6 +17,7 @@ from pydicom.config import RAISE
 from pydicom.valuerep import STR_VR, validate_value
 
 from workbench.errors import BuildRefused
+from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = ["inherit", "inheritable", "is_multi_frame", "plain"]
 
@@ -167,6 +168,8 @@ def plain(document: SOPClass) -> Dataset:
             element.value = str(element.value)
     dataset = Dataset(document)
     dataset.file_meta = document.file_meta
+    dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID  # who writes the file (PS3.7 D.3.3.2), not who built it
+    dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     return dataset
 
 
