@@ -4,7 +4,7 @@ Knows: the hierarchy of the Study Root model (PS3.4 C.6.2), the resources of DIC
 Does not know: how instances come.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -90,9 +90,12 @@ class Expected:
                 self.sop_class_uids |= {answer["SOPClassUID"]} - {""}
                 self.instances[uid] = InstanceRef(wanted.study_instance_uid, series, answer["SOPClassUID"], uid)
 
-    def missing(self, here: Iterable[str]) -> list[Wanted]:
-        """Return requests for the instances that are not `here`."""
-        return wanted_of([ref for uid, ref in self.instances.items() if uid not in set(here)])
+    def missing(self, here: Iterable[str], *, sop_class_uids: Collection[str] | None = None) -> list[Wanted]:
+        """Return requests for the instances that are not `here`; only for those of some classes, or of none that is known."""
+        absent = set(self.instances) - set(here)
+        refs = (ref for uid, ref in self.instances.items() if uid in absent)
+        wanted = {*sop_class_uids, ""} if sop_class_uids is not None else None
+        return wanted_of([ref for ref in refs if wanted is None or ref.sop_class_uid in wanted])
 
 
 def checked(refs: Reference | Iterable[Reference]) -> list[Reference]:

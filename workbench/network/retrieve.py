@@ -239,17 +239,24 @@ class _Task:
         if self.expected.is_known and not self.expected.instances:
             return
         classes = classes or [storage.uid for storage in storage_classes()]
-        wanted = self.expected.wanted
         for proposed in contexts.rounds(classes, reserved=1):
+            wanted = self._askable(proposed, classes)
+            if not wanted:
+                continue
             self._get(wanted, proposed)
             if self.trouble or self.cancel():
                 return
-            if self.expected.is_known:
-                wanted = self.expected.missing(self.here)
-            elif self.final is not None and not self.final.failed:
+            if self.expected.is_known and not self.expected.missing(self.here):
                 return
-            if not wanted:
+            if not self.expected.is_known and self.final is not None and not self.final.failed:
                 return
+
+    def _askable(self, proposed: list[Any], classes: list[str]) -> list[Wanted]:
+        """Return what to ask for with these contexts: without any of a class, a peer might give up or decode."""
+        offered = {str(context.abstract_syntax) for context in proposed}
+        if not self.expected.is_known or (offered.issuperset(classes) and not self.here):
+            return self.expected.wanted
+        return self.expected.missing(self.here, sop_class_uids=offered)
 
     def _get(self, wanted: list[Wanted], proposed: list[Any]) -> None:
         roles = sorted({str(context.abstract_syntax) for context in proposed})
