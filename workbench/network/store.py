@@ -84,7 +84,7 @@ def store(
     the outcome is unknown; the instance is offered again in the next attempt, which is safe since a C-STORE of
     the same instance changes nothing.
 
-    File preambles are not sent. Trailing padding after the last element (PS3.10 7.2) is not sent either.
+    File preambles are not sent. Trailing padding (FFFC,FFFC) (PS3.10 7.2) is part of the dataset and goes with it.
     """
     if transcode not in {"lossless", "never"}:
         raise InputError(f"transcode is 'lossless' or 'never', not {transcode!r}.")
