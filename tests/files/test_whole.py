@@ -72,9 +72,16 @@ def test_an_existing_file_is_kept_without_hard_links_too(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        write_whole(tmp_path / "none" / "a", b"")
+def test_folders_that_are_lacking_are_made(tmp_path):
+    target = write_whole(tmp_path / "a" / "b" / "file", b"x")
+    assert target.read_bytes() == b"x"
+
+
+def test_a_folder_that_can_not_be_made_is_an_error(tmp_path):
+    (tmp_path / "a").write_bytes(b"in the way")
+    with pytest.raises(OSError, match="a"):
+        write_whole(tmp_path / "a" / "file", b"x")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.fixture
