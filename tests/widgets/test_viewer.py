@@ -1,12 +1,15 @@
 """The viewer's kernel side: what it sends, what it refuses, marks to and fro."""
 
+import base64
 import copy
+import io
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import Dataset
 
 from workbench import phantoms
@@ -97,6 +100,9 @@ def test_the_snapshot_is_what_rendering_says(stack):
 def test_a_report_without_a_kernel_has_a_still_picture(stack):
     data, _ = Viewer(stack)._repr_mimebundle_()
     assert data["image/png"].startswith("iVBORw0KGgo")
+    scan = phantoms.oct().volume
+    picture = Image.open(io.BytesIO(base64.b64decode(Viewer(scan)._repr_mimebundle_()[0]["image/png"])))
+    assert picture.width / picture.height == pytest.approx(6.0 / (320 * 0.0038), rel=0.01), "6 mm wide, 320 rows of 3.8 µm"
 
 
 def test_the_browser_side_by_node():

@@ -152,7 +152,8 @@ class Viewer(anywidget.AnyWidget):
         """Add a still picture, for places without a kernel such as exported reports."""
         bundle = super()._repr_mimebundle_(**kwargs)
         picture = io.BytesIO()
-        Image.fromarray(self.snapshot()).save(picture, "PNG")
+        still = Image.fromarray(self.snapshot())
+        still.resize((still.width, max(1, round(still.height * _aspect(self.image))))).save(picture, "PNG")
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**(data or {}), "image/png": base64.b64encode(picture.getvalue()).decode()}, metadata
 
