@@ -91,8 +91,8 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _grid(records: list[dict[str, str]], names: list[str], widths: dict[str, int]) -> list[str]:
-    lines = [[_padded(name, widths[name]) for name in names], ["─" * widths[name] for name in names]]
-    for record in records:
+    lines: list[list[str]] = []
+    for record in ({name: name for name in names}, {name: "─" * widths[name] for name in names}, *records):
         cells = [_wrapped(record[name], widths[name]) if _size(record[name]) > widths[name] else [record[name]] for name in names]
         for index in range(max(map(len, cells))):
             shown = [cell[index] if index < len(cell) else "" for cell in cells]
