@@ -4,19 +4,19 @@ Knows: the encodings of PS3.5 (7.1, 7.5, A.4) well enough to walk over every ele
 Does not know: what most elements mean, or where the bytes came from.
 """
 
-import contextlib
 import struct
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from workbench.archive._attributes import BY_TAG
+from workbench.archive._attributes import BY_KEYWORD, BY_TAG
 from workbench.archive._text import CHARACTER_SET, decoded, encodings_of
 from workbench.errors import DatasetIncomplete, FileError, LimitExceeded, NotDicom
 
-__all__ = ["INFLATED_LIMIT_BYTES", "Header", "NotWalkable", "read_header", "read_some"]
+__all__ = ["INFLATED_LIMIT_BYTES", "Beginning", "Header", "NotWalkable", "read_header", "read_some"]
 
 #: A deflated dataset may not grow beyond this (PS3.5 A.5).
 INFLATED_LIMIT_BYTES = 1 << 30
@@ -30,6 +30,9 @@ _SHORT = frozenset((b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL
                     b"ST", b"TM", b"UI", b"UL", b"US"))  # fmt: skip
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _VALUE_LIMIT_BYTES = 65_536  # a longer text is not a key
+_STRUCTS = tuple((struct.Struct(order + "HH2sH"), struct.Struct(order + "I"), struct.Struct(order + "HHI")) for order in "<>")
+_IMPLICIT, _BIG = str(ImplicitVRLittleEndian), str(ExplicitVRBigEndian)
+_NUMBERS = frozenset(tag for tag, attribute in BY_TAG.items() if attribute.vr in {"US", "SS", "UL", "SL", "FL", "FD"})
 
 Buffer = bytes | bytearray | memoryview
 
@@ -52,7 +55,40 @@ class Header:
     values: Mapping[str, str]
 
 
-def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
+class Beginning:
+    """The elements that stand in the first bytes of a dataset; mostly that is all but the end of the pixels.
+
+    Parameters
+    ----------
+    head : bytes-like
+        The first bytes; they may be overwritten afterwards.
+    transfer_syntax_uid : str
+        How the dataset is encoded.
+    """
+
+    __slots__ = ("end", "found", "order", "position")
+
+    def __init__(self, head: Buffer, transfer_syntax_uid: str) -> None:
+        self.position, self.end = 0, -1
+        self.found: dict[int, bytes] = {}
+        if _is_deflated(transfer_syntax_uid):
+            return
+        walk = _walk_over(head, transfer_syntax_uid)
+        self.order = "<>"[walk.big]
+        try:
+            walk.dataset()
+        except (NotWalkable, FileError, struct.error, IndexError):
+            pass  # the walk over all of it will tell
+        else:
+            walk.position = walk.end
+        self.position, self.end, self.found = walk.position, walk.beyond, walk.found
+
+    def header(self, size_bytes: int) -> Header | None:
+        """Return the header of a dataset of `size_bytes`, or None where that needs a walk to its end."""
+        return Header(_texts(self.found, self.order)) if self.end == size_bytes else None
+
+
+def read_header(dataset: Buffer, transfer_syntax_uid: str, *, beginning: Beginning | None = None) -> Header:
     """Return the indexed attributes of an encoded dataset, after walking over all of it.
 
     Parameters
@@ -61,6 +97,8 @@ def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
         The whole dataset (a memory map will do), without file meta information.
     transfer_syntax_uid : str
         How it is encoded; any syntax that is not known is taken for Explicit VR Little Endian, as all encapsulated ones are.
+    beginning : Beginning, optional
+        What was already walked over.
 
     Raises
     ------
@@ -75,7 +113,9 @@ def read_header(dataset: Buffer, transfer_syntax_uid: str) -> Header:
     partial = False
     if _is_deflated(transfer_syntax_uid):
         dataset, partial = _inflated(dataset)
-    walk = _Walk(dataset, implicit=transfer_syntax_uid == ImplicitVRLittleEndian, big=transfer_syntax_uid == ExplicitVRBigEndian)
+    walk = _walk_over(dataset, transfer_syntax_uid)
+    if beginning is not None:
+        walk.position, walk.found = beginning.position, beginning.found
     try:
         walk.dataset()
     except DatasetIncomplete:
@@ -96,7 +136,7 @@ def read_some(head: Buffer, transfer_syntax_uid: str, tags: Collection[int]) -> 
     """
     if _is_deflated(transfer_syntax_uid):
         return None
-    walk = _Walk(head, implicit=transfer_syntax_uid == ImplicitVRLittleEndian, big=transfer_syntax_uid == ExplicitVRBigEndian)
+    walk = _walk_over(head, transfer_syntax_uid)
     try:
         return walk.found if walk.some(tags) else None
     except (NotWalkable, FileError, struct.error, IndexError):
@@ -106,6 +146,7 @@ def read_some(head: Buffer, transfer_syntax_uid: str, tags: Collection[int]) -> 
 _TOO_SHORT = "The dataset ends in the middle of an element (PS3.5 7.1): it is incomplete. Send it again."
 
 
+@lru_cache(maxsize=256)
 def _is_deflated(transfer_syntax_uid: str) -> bool:
     uid = UID(transfer_syntax_uid)
     return uid.is_transfer_syntax and not uid.is_private and uid.is_deflated
@@ -134,17 +175,22 @@ def _inflated(dataset: Buffer) -> tuple[bytes, bool]:
     return bytes(kept), total > len(kept)
 
 
-class _Walk:
-    """One way through the elements of a dataset."""
+def _walk_over(buffer: Buffer, transfer_syntax_uid: str) -> "_Walk":
+    return _Walk(buffer, implicit=transfer_syntax_uid == _IMPLICIT, big=transfer_syntax_uid == _BIG)
 
-    __slots__ = ("big", "buffer", "end", "explicit", "found", "implicit", "long", "size")
+
+class _Walk:
+    """One way through the elements of a dataset.
+
+    `position` is where the element begins that could not be walked over, and `beyond` where it would end.
+    """
+
+    __slots__ = ("beyond", "big", "buffer", "end", "explicit", "found", "implicit", "long", "position", "size")
 
     def __init__(self, buffer: Buffer, *, implicit: bool, big: bool) -> None:
         self.buffer, self.end, self.implicit, self.big = buffer, len(buffer), implicit, big
-        order = "<>"[big]
-        self.explicit = struct.Struct(order + "HH2sH")
-        self.long = struct.Struct(order + "I")
-        self.size = struct.Struct(order + "HHI")
+        self.explicit, self.long, self.size = _STRUCTS[big]
+        self.position, self.beyond = 0, -1
         self.found: dict[int, bytes] = {}
 
     def some(self, wanted: Collection[int]) -> bool:
@@ -169,13 +215,24 @@ class _Walk:
 
     def dataset(self) -> None:
         """Walk over the top level; keep the elements that are wanted."""
-        position, buffer, found = 0, self.buffer, self.found
-        while position < self.end:
-            tag, vr, length, position = self._element(position)
+        position, buffer, found, end = self.position, self.buffer, self.found, self.end
+        unpack, is_plain = self.explicit.unpack_from, not self.implicit
+        while position < end:
+            self.position = position
+            if is_plain and end - position >= 8:
+                group, element, vr, length = unpack(buffer, position)
+                if vr in _SHORT:
+                    tag = group << 16 | element
+                    position += 8
+                else:
+                    tag, vr, length, position = self._element(position)
+            else:
+                tag, vr, length, position = self._element(position)
             if length == _UNDEFINED:
                 position = self._undefined(tag, vr, position, 1)
                 continue
-            if length > self.end - position:
+            if length > end - position:
+                self.beyond = -1 if tag in BY_TAG or tag == CHARACTER_SET else position + length
                 raise DatasetIncomplete(_TOO_SHORT)
             if (tag in BY_TAG or tag == CHARACTER_SET) and length <= _VALUE_LIMIT_BYTES and tag not in found:
                 found[tag] = bytes(buffer[position : position + length])
@@ -237,12 +294,31 @@ class _Walk:
                 raise DatasetIncomplete(_TOO_SHORT)
 
 
-def _texts(found: dict[int, bytes], order: str) -> dict[str, str]:
-    """Return what was found as text by keyword."""
-    encodings = encodings_of(found.pop(CHARACTER_SET, b""))
-    values = {}
-    for tag, raw in found.items():
-        attribute = BY_TAG[tag]
-        with contextlib.suppress(ValueError):  # a number that is none is no key; the bytes are kept all the same
-            values[attribute.keyword] = decoded(raw, attribute.vr, encodings, order)
-    return values
+def _texts(found: dict[int, bytes], order: str) -> Mapping[str, str]:
+    """Return what was found as text by keyword; plain ASCII is decoded as it is asked for, most of it never."""
+    encodings = encodings_of(found.get(CHARACTER_SET, b""))
+    texts = _Texts(found, order, encodings)
+    raw = b"".join([value for tag, value in found.items() if tag not in _NUMBERS])
+    return texts if raw.isascii() and b"\x1b" not in raw else dict(texts)
+
+
+class _Texts(Mapping[str, str]):
+    """Encoded values as text by keyword. A number that is none is no key; its bytes are kept in the file all the same."""
+
+    __slots__ = ("_encodings", "_found", "_order")
+
+    def __init__(self, found: Mapping[int, bytes], order: str, encodings: tuple[str, ...]) -> None:
+        self._found, self._order, self._encodings = found, order, encodings
+
+    def __getitem__(self, keyword: str) -> str:
+        attribute = BY_KEYWORD[keyword]
+        try:
+            return decoded(self._found[attribute.tag], attribute.vr, self._encodings, self._order)
+        except ValueError:
+            raise KeyError(keyword) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (BY_TAG[tag].keyword for tag in self._found if tag in BY_TAG and BY_TAG[tag].keyword in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -16,7 +16,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian
 
 from workbench.archive._attributes import BY_KEYWORD
-from workbench.archive._header import Header, NotWalkable, read_header, read_some
+from workbench.archive._header import Beginning, Header, NotWalkable, read_header, read_some
 from workbench.archive._text import CHARACTER_SET, dataset_text, dictionary_vr
 from workbench.errors import DatasetIncomplete, WorkbenchError
 from workbench.files import Part10, read
@@ -65,8 +65,10 @@ def buffer_header(whole: bytes | bytearray, offset: int, transfer_syntax_uid: st
         return _read(dataset, transfer_syntax_uid, lambda: bytes(view))
 
 
-def file_header(path: Path, offset: int, transfer_syntax_uid: str) -> Header:
+def file_header(path: Path, offset: int, transfer_syntax_uid: str, *, beginning: Beginning | None = None) -> Header:
     """Return the header of a file, through a memory map: a file of any size takes the same memory.
+
+    What `beginning` has seen is not looked at again.
 
     Raises
     ------
@@ -77,12 +79,14 @@ def file_header(path: Path, offset: int, transfer_syntax_uid: str) -> Header:
         if os.fstat(file.fileno()).st_size <= offset:
             raise DatasetIncomplete("The file has no dataset.")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view, view[offset:] as dataset:
-            return _read(dataset, transfer_syntax_uid, lambda: path)
+            return _read(dataset, transfer_syntax_uid, lambda: path, beginning)
 
 
-def _read(dataset: memoryview, transfer_syntax_uid: str, whole: Callable[[], bytes | Path]) -> Header:
+def _read(
+    dataset: memoryview, transfer_syntax_uid: str, whole: Callable[[], bytes | Path], beginning: Beginning | None = None
+) -> Header:
     try:
-        return read_header(dataset, transfer_syntax_uid)
+        return read_header(dataset, transfer_syntax_uid, beginning=beginning)
     except NotWalkable:
         return _patient_header(whole())
 

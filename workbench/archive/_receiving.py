@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from workbench.archive._header import Header
+from workbench.archive._header import Beginning, Header
 from workbench.archive._index import Row
 from workbench.archive._reading import buffer_header, file_header
 from workbench.archive._shelf import Shelf
@@ -44,6 +44,7 @@ class Receiving:
         self._offset = self.size_bytes = len(self._buffer)
         self._descriptor = -1
         self._temporary = ""
+        self._beginning: Beginning | None = None
         self._ended = False
         self.was_there = False  # set by commit() where the same bytes were
 
@@ -62,13 +63,14 @@ class Receiving:
             self._buffer += chunk
             return
         try:
-            if self._buffer:
-                self._write_out(self._buffer)
-                self._buffer = bytearray()
             if len(chunk) < GATHERED_BYTES:
-                self._buffer += chunk
+                self._write_out(self._buffer)
+                self._begin(memoryview(self._buffer)[self._offset :])
+                self._buffer = bytearray(chunk)
             else:
-                self._write_out(chunk)
+                self._write_out(self._buffer, chunk)
+                self._begin(chunk if len(self._buffer) == self._offset else memoryview(self._buffer)[self._offset :])
+                self._buffer = bytearray()
         except BaseException:
             self.discard()
             raise
@@ -133,21 +135,34 @@ class Receiving:
             self._temporary = ""
         return published
 
+    def _begin(self, head: bytes | bytearray | memoryview) -> None:
+        """Walk over what has come first, while the rest is on its way."""
+        if self._beginning is None:
+            self._beginning = Beginning(head, self._syntax)
+
     def _header(self) -> Header:
         if not self._temporary:
             return buffer_header(self._buffer, self._offset, self._syntax)
+        begun = self._beginning and self._beginning.header(self.size_bytes - self._offset)
+        if begun:
+            return begun
         self._write_out(self._buffer)
         self._buffer = bytearray()
-        return file_header(Path(self._temporary), self._offset, self._syntax)
+        return file_header(Path(self._temporary), self._offset, self._syntax, beginning=self._beginning)
 
-    def _write_out(self, data: bytes | bytearray | memoryview) -> None:
+    def _write_out(self, *pieces: bytes | bytearray | memoryview) -> None:
         with space_checked(f"instance {self._uid}"):
             if not self._temporary:
                 self._descriptor, self._temporary = self._shelf.store.temporary()
-            written = os.write(self._descriptor, data)
-            while written < len(data):  # a device that is almost full takes a part
-                with memoryview(data) as view:
-                    written += os.write(self._descriptor, view[written:])
+            if len(pieces) > 1 and hasattr(os, "writev"):
+                written = os.writev(self._descriptor, pieces)
+            else:
+                written = os.write(self._descriptor, pieces[0]) if pieces[0] else 0
+            for piece in pieces:
+                with memoryview(piece) as view:
+                    while written < len(view):  # a device that is almost full takes a part
+                        written += os.write(self._descriptor, view[written:])
+                    written -= len(view)
 
     def _meet(self, kept: Path) -> None:
         """Return if the instance that is there has the same dataset; otherwise keep this one apart and say so."""

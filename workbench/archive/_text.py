@@ -8,6 +8,7 @@ Values are converted here and not by pydicom's elements, whose warnings quote th
 
 import struct
 from collections.abc import MutableSequence, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydicom import Dataset
@@ -26,9 +27,10 @@ _DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D}  # they reset code extensions (PS3.5 6.1.
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 
 
-def encodings_of(declared: bytes) -> list[str]:
+@lru_cache(maxsize=256)
+def encodings_of(declared: bytes) -> tuple[str, ...]:
     """Return the Python encodings for the value of Specific Character Set (0008,0005)."""
-    return list(convert_encodings(declared.decode("ascii", "replace").strip(" \0").split("\\")))
+    return tuple(convert_encodings(declared.decode("ascii", "replace").strip(" \0").split("\\")))
 
 
 def decoded(raw: bytes, vr: str, encodings: Sequence[str], order: str = "<") -> str:
@@ -88,7 +90,7 @@ def dataset_text(dataset: Dataset, tag: int, vr: str) -> str | None:
     element: Any = dataset.get_item(tag)
     if isinstance(element, RawDataElement):
         # a sequence's item has the character set of its dataset, unless it has its own (PS3.5 7.5.3)
-        encodings = dataset.original_character_set or "iso8859"
+        encodings: Any = dataset.original_character_set or "iso8859"
         own: Any = dataset.get_item(CHARACTER_SET) if CHARACTER_SET in dataset else None
         if isinstance(own, RawDataElement):
             encodings = encodings_of(own.value or b"")

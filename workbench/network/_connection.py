@@ -5,6 +5,7 @@ Does not know: what a PDU says.
 """
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -19,7 +20,8 @@ ASSOCIATE_RQ, ASSOCIATE_RJ, P_DATA, ABORT = 1, 3, 4, 7
 _ABORT_PDU = b"\x07\0\0\0\0\x04\0\0\x02\0"
 #: 128 presentation contexts with some fifty transfer syntaxes of 64 characters have room in it.
 _ASSOCIATE_LIMIT_BYTES = 524_288
-_AHEAD_BYTES = 65_536  # so that several short PDUs are read at once
+_BUFFER_BYTES = 524_288  # what has come is read at once: several PDUs, or much of one
+_IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _OTHER_LIMIT_BYTES = 1_024  # A-ASSOCIATE-AC and -RJ are errors here; A-RELEASE and A-ABORT have 4 bytes
 
@@ -45,10 +47,13 @@ class Connection:
         self._raw, self._patience_s = raw, patience_s
         self._limits = {ASSOCIATE_RQ: _ASSOCIATE_LIMIT_BYTES, P_DATA: max_pdu_bytes}
         self._sending = threading.Lock()
-        self._buffer = memoryview(bytearray(max(max_pdu_bytes + 6, 2 * _AHEAD_BYTES)))
+        self._buffer = memoryview(bytearray(max(2 * (max_pdu_bytes + 6), _BUFFER_BYTES)))
         self._start = self._end = 0  # what was read and not yet handed out
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.settimeout(patience_s)
+        self._poll = select.poll() if hasattr(select, "poll") else None  # select.select refuses descriptors from 1024 on
+        if self._poll is not None:
+            self._poll.register(raw, select.POLLIN)
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to read, which may be the end.
@@ -58,14 +63,13 @@ class Connection:
         Closed
             If it is closed on this side.
         """
-        if self._end > self._start:
-            return True
+        return self._end > self._start or self._is_ready(seconds)
+
+    def _is_ready(self, seconds: float) -> bool:
         try:
-            if hasattr(select, "poll"):  # select.select refuses descriptors from 1024 on
-                poll = select.poll()
-                poll.register(self._raw, select.POLLIN)
-                return bool(poll.poll(seconds * 1000))
-            return bool(select.select([self._raw], [], [], seconds)[0])
+            if self._poll is not None:
+                return bool(self._poll.poll(max(0.0, seconds) * 1000))
+            return bool(select.select([self._raw], [], [], max(0.0, seconds))[0])
         except (OSError, ValueError):
             raise Closed from None
 
@@ -80,54 +84,53 @@ class Connection:
             If the connection ends before or within it.
         """
         deadline = time.monotonic() + within_s
-        self._have(6, deadline, ahead=_AHEAD_BYTES)
+        self._have(6, deadline)
         kind, size = self._buffer[self._start], int.from_bytes(self._buffer[self._start + 2 : self._start + 6], "big")
         if not ASSOCIATE_RQ <= kind <= ABORT:
             raise Violation(f"something that is not a PDU: type 0x{kind:02X} (PS3.8 9.3.1)")
         limit = self._limits.get(kind, _OTHER_LIMIT_BYTES)
         if size > limit:
             raise Violation(f"a PDU of type 0x{kind:02X} that announces {size} bytes, more than {limit} (PS3.8 9.3, D.1)")
-        self._have(6 + size, deadline, ahead=0)
+        self._have(6 + size, deadline)
         pdu = self._buffer[self._start : self._start + 6 + size]
         self._start += 6 + size
         if self._start == self._end:
             self._start = self._end = 0
         return pdu
 
-    def _have(self, count: int, deadline: float, *, ahead: int) -> None:
-        """Read until `count` bytes are there, and up to `ahead` where more have come already."""
+    def _have(self, count: int, deadline: float) -> None:
+        """Read until `count` bytes are there, and what has come besides."""
         if self._end - self._start >= count:
             return
-        if self._start + max(count, ahead) > len(self._buffer):
-            rest = self._buffer[self._start : self._end]
+        if self._start + count > len(self._buffer):
+            rest = bytes(self._buffer[self._start : self._end])
             if count > len(self._buffer):
                 self._buffer = memoryview(bytearray(count))
             self._start, self._end = 0, len(rest)
             self._buffer[: len(rest)] = rest
-        if _QUICK_ACK is not None:  # a sender that uses Nagle's algorithm waits 40 ms for our acknowledgement otherwise
-            with contextlib.suppress(OSError):
-                self._raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-        top, slow = self._start + max(count, ahead), False
         try:
             while self._end - self._start < count:
-                received = self._raw.recv_into(self._buffer[self._end : top])
+                received = self._received(deadline)
                 if not received:
                     raise Closed
                 self._end += received
-                left = deadline - time.monotonic()
-                if left <= 0 and self._end - self._start < count:
-                    raise TimeoutError  # noqa: TRY301 - as the socket itself says it
-                if 0 < left < self._patience_s - 0.25:  # the peer is slow: the clock of the whole PDU counts
-                    slow = True
-                    self._raw.settimeout(left)
         except TimeoutError:
             raise Violation("a PDU that was not whole in time") from None
         except OSError:
             raise Closed from None
-        finally:
-            if slow:
-                with contextlib.suppress(OSError):
-                    self._raw.settimeout(self._patience_s)
+
+    def _received(self, deadline: float) -> int:
+        """Return how many bytes were read behind what is there: at once, or when some come."""
+        room = self._buffer[self._end :]
+        if _IS_DIRECT:
+            with contextlib.suppress(BlockingIOError):
+                return os.readv(self._raw.fileno(), [room])
+        if _QUICK_ACK is not None:  # a sender that uses Nagle's algorithm waits 40 ms for our acknowledgement otherwise
+            with contextlib.suppress(OSError):
+                self._raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        if not self._is_ready(min(self._patience_s, deadline - time.monotonic())):
+            raise TimeoutError
+        return self._raw.recv_into(room)
 
     def drain(self) -> bool:
         """Read and forget what is there; whether the connection goes on."""
@@ -161,6 +164,7 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the descriptor and of the memory; others may refer to this object for longer."""
+        self._poll = None
         self._raw.close()
         self._buffer = memoryview(b"")
         self._start = self._end = 0

@@ -259,7 +259,8 @@ class StoreReceiver:
         if status == SUCCESS:
             self.stored += 1
             self.stored_bytes += storing.size_bytes
-            log.debug("%s: stored %s, %d bytes", one_line(self._source), storing.request.sop_instance_uid, storing.size_bytes)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%s: stored %s, %d bytes", one_line(self._source), storing.request.sop_instance_uid, storing.size_bytes)
         else:
             self.refused += 1
             named = "an instance" if status == INVALID_INSTANCE else storing.request.sop_instance_uid
