@@ -1,0 +1,102 @@
+"""Exchange: only what came back equal is verified."""
+
+import copy
+
+import pytest
+
+from workbench import builders, phantoms
+from workbench.department import Department
+from workbench.entities import Polyline
+from workbench.errors import AttributeUnusable
+from workbench.flows import Audit, exchange
+
+
+@pytest.fixture(scope="module")
+def derived():
+    image = phantoms.ct_series(1, rows=64)[0]
+    state = builders.grayscale([image], window=(40, 400), marks=[Polyline.rectangle(8, 8, 40, 40)])
+    return [image, state, builders.selection([image, state], description="Two")]
+
+
+@pytest.mark.parametrize("via", ["dimse", "web"])
+def test_orthanc_gives_back_what_it_got(orthanc, derived, via):
+    audit = Audit()
+    before = copy.deepcopy(derived)
+    pushed = exchange.push(orthanc.peer, derived, via=via, audit=audit)
+    assert [(row.stored, row.found, row.differences, row.verified) for row in pushed] == [("stored", True, 0, True)] * 3
+    assert pushed.verified
+    assert repr(pushed) == "Push(3 of 3 verified)"
+    assert derived == before
+    (line,) = audit.lines
+    assert (line.step, line.count, line.verified) == ("push", 3, True)
+    assert exchange.push(orthanc.peer, derived, via=via).verified  # and again: nothing changes
+
+
+def test_dcmqrscp(dcmqrscp, derived):
+    assert exchange.push(dcmqrscp.peer, derived).verified
+
+
+def test_by_move(dcmqrscp, derived):
+    pushed = exchange.push(dcmqrscp.peer.but(retrieve_by="move"), derived[:1])
+    assert pushed[0].stored == "stored"  # whether it can move depends on the port that it knows: it says so, or it is verified
+    assert pushed[0].verified or pushed[0].message
+
+
+def test_a_peer_that_refuses_the_association(storescp, derived):
+    audit = Audit()
+    pushed = exchange.push(storescp("--refuse").peer, derived, audit=audit)
+    assert [(row.stored, row.found, row.verified) for row in pushed] == [("failed", False, False)] * 3
+    assert all("rejected the association" in row.message for row in pushed)
+    assert not audit.lines.verified
+
+
+def test_a_peer_that_takes_it_and_can_not_be_asked(storescp, derived):
+    running = storescp()
+    pushed = exchange.push(running.peer, derived[:1])
+    assert len(list((running.folder / "received").iterdir())) == 1
+    (row,) = pushed
+    assert (row.stored, row.found, row.differences, row.verified) == ("stored", False, None, False)
+    assert row.message.startswith("Not proven: ")
+    assert "C-FIND" in row.message or "context" in row.message
+
+
+def test_nobody_there(free_port, derived):
+    with Department(instances=[]) as department:
+        peer = department.peer.but(port=free_port())
+    pushed = exchange.push(peer, derived[:1])
+    assert not pushed.verified
+    assert "Nothing listens" in pushed[0].message
+
+
+def test_an_instance_with_errors_is_not_sent(derived):
+    wrong = copy.deepcopy(derived[0])
+    del wrong.PhotometricInterpretation
+    wrong.SOPInstanceUID = wrong.file_meta.MediaStorageSOPInstanceUID = "1.2.826.0.1.3680043.10.99"
+    audit = Audit()
+    with Department(instances=[]) as department:
+        pushed = exchange.push(department.peer, [derived[0], wrong], audit=audit)
+        assert [ref.sop_instance_uid for ref in department.archive] == [str(derived[0].SOPInstanceUID)]
+    assert [(row.stored, row.verified) for row in pushed] == [("stored", True), ("not sent", False)]
+    assert pushed[1].errors > 0
+    assert "check" in pushed[1].message
+    assert audit.lines[0].note.startswith("1 of 2 ")
+
+
+def test_other_content_under_the_same_uid(derived):
+    other = copy.deepcopy(derived[0])
+    other.SeriesDescription = "Another"
+    with Department(instances=[other]) as department:
+        (row,) = exchange.push(department.peer, [derived[0]])
+        assert not row.verified
+        assert row.message
+        assert len(department.archive.conflicts()) == 1
+
+
+def test_no_instance_no_proof(derived):
+    with Department(instances=[]) as department:
+        assert not exchange.push(department.peer, []).verified
+        nameless = copy.deepcopy(derived[0])
+        del nameless.SOPInstanceUID
+        with pytest.raises(AttributeUnusable, match="needs SOPInstanceUID"):
+            exchange.push(department.peer, [derived[1], nameless])
+        assert len(department.archive) == 0
