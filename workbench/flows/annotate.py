@@ -90,9 +90,9 @@ def measure(
     Raises
     ------
     AttributeUnusable
-        If the mark has no inside, holds no pixel centre, or neither area nor values can be given.
+        If there is no image, the mark has no inside, holds no pixel centre, or neither area nor values can be given.
     """
-    shape = (int(image.Rows), int(image.Columns))
+    shape = _shape(image)
     mask = _mask(mark, shape)
     if not mask.any():
         raise AttributeUnusable(f"Region {label!r} holds no pixel centre: draw it larger or inside the image.")
@@ -178,6 +178,13 @@ def _words(region: Region) -> str:
     mean = next((m for m in region.measurements if m.derivation == MEAN), None)
     said = next((unit for unit, (name, _) in INTENSITIES.items() if mean and name == mean.name), "")
     return f"{region.label}: {mean.value:.3g} {said}" if mean else region.label
+
+
+def _shape(image: Dataset) -> tuple[int, int]:
+    rows, columns = image.get("Rows"), image.get("Columns")
+    if not isinstance(rows, int) or not isinstance(columns, int) or rows < 1 or columns < 1:
+        raise AttributeUnusable("A region needs an image with Rows (0028,0010) and Columns (0028,0011) (PS3.3 C.7.6.3).")
+    return rows, columns
 
 
 def _mask(mark: Mark, shape: tuple[int, int]) -> NDArray[np.bool_]:
