@@ -69,7 +69,7 @@ class Receiving:
                 self._buffer = bytearray(chunk)
             else:
                 self._write_out(self._buffer, chunk)
-                self._begin(chunk if len(self._buffer) == self._offset else memoryview(self._buffer)[self._offset :])
+                self._begin(chunk if len(self._buffer) == self._offset else self._buffer[self._offset :] + chunk[:GATHERED_BYTES])
                 self._buffer = bytearray()
         except BaseException:
             self.discard()

@@ -4,6 +4,8 @@ Knows: the hierarchy of the Study Root model (PS3.4 C.6.2), the resources of DIC
 Does not know: how instances come.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import InstanceRef, PatientRef, Peer, Reference, SeriesRef, StudyRef, uid_checked
-from workbench.errors import AssociationAborted, ContextRejected, InputError, StatusFailure
+from workbench.errors import AssociationAborted, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network import contexts
 from workbench.network._conversation import Conversation, Response
 from workbench.network.association import associate, take_over
@@ -21,7 +23,7 @@ from workbench.network.receiving import Context, Sink
 from workbench.network.statuses import CANCELLED, failure
 from workbench.network.web import entries, first
 
-__all__ = ["Expected", "Wanted", "by_dimse", "by_web", "checked", "conversing", "refusal", "wanted_of"]
+__all__ = ["Counted", "Expected", "Wanted", "by_dimse", "by_web", "checked", "conversing", "counted_by_web", "refusal", "wanted_of"]
 
 FIND = contexts.query_model("STUDY", "FIND")
 _NAMES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -227,6 +229,47 @@ class _Queries:
                 yield response.dataset
             elif response.status not in {0, CANCELLED}:
                 raise refusal(self._peer, "C-FIND", response)
+
+
+@dataclass(slots=True)
+class Counted:
+    """How many instances a peer says to have of each series that is wanted."""
+
+    wanted: list[Wanted]
+    instances: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def met(self, here: Iterable[InstanceRef]) -> Expected | None:
+        """Return what was expected, if that is what is `here`: of each series so many, and of no other."""
+        instances = {ref.sop_instance_uid: ref for ref in here}
+        found = Counter((ref.study_instance_uid, ref.series_instance_uid) for ref in instances.values())
+        if not found or found != self.instances:
+            return None
+        return Expected(self.wanted, instances, {ref.sop_class_uid for ref in instances.values()})
+
+
+def counted_by_web(peer: Peer, refs: list[Reference]) -> Counted | None:
+    """Ask by QIDO-RS how many instances there are, which costs a server little; None where it does not say.
+
+    The instances themselves cost some servers more than sending them, since they open every file for the answer.
+    """
+    counted = Counted(wanted_of(ref for ref in refs if isinstance(ref, StudyRef | SeriesRef)))
+    if len(counted.wanted) != len(refs):
+        return None
+    try:
+        for wanted in counted.wanted:
+            before = len(counted.instances)
+            question = wanted.identifier("SERIES", SeriesInstanceUID=None, NumberOfSeriesRelatedInstances=None)
+            for entry in entries(peer, question, level="SERIES", limit=MOST_ANSWERS):
+                series = wanted.study_instance_uid, first(entry, "SeriesInstanceUID")
+                number = first(entry, "NumberOfSeriesRelatedInstances")
+                if not re.fullmatch("[0-9]{1,9}", number) or wanted.series_instance_uid not in {"", series[1]}:
+                    return None
+                counted.instances[series] = int(number)
+            if len(counted.instances) == before:
+                return None
+    except NetworkError:
+        return None
+    return counted
 
 
 def by_web(peer: Peer, refs: list[Reference]) -> Expected:

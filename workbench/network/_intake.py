@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any, Protocol, Self
 
+from workbench.entities import InstanceRef
 from workbench.errors import InputError, InstanceConflict, StorageFull, WorkbenchError
 from workbench.files import meta_bytes
 from workbench.network.receiving import Sink
@@ -39,6 +40,7 @@ class Arrival:
     outcome: str
     message: str
     size_bytes: int
+    ref: InstanceRef | None = None
 
 
 class Intake:
@@ -67,6 +69,11 @@ class Intake:
     def __exit__(self, *_: object) -> None:
         if self._keeper is not None:
             self._keeper.shutdown()
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether what is kept is known by its reference."""
+        return self._keeper is not None
 
     def settle(self) -> None:
         """Wait until everything that came is kept."""
@@ -97,13 +104,15 @@ class Intake:
             raise
         return Parcel(self, sink, sop_class_uid, sop_instance_uid)
 
-    def note(self, sop_instance_uid: str, sop_class_uid: str, outcome: str, message: str, size_bytes: int) -> None:
+    def note(
+        self, sop_instance_uid: str, sop_class_uid: str, outcome: str, message: str, size_bytes: int, ref: InstanceRef | None = None
+    ) -> None:
         """Remember what came of an instance; what was kept stays kept."""
         with self._lock:
             before = self.arrivals.get(sop_instance_uid)
             if before is not None and before.outcome == "retrieved" and outcome != "conflict":
                 return
-            self.arrivals[sop_instance_uid] = Arrival(sop_class_uid, outcome, message, size_bytes)
+            self.arrivals[sop_instance_uid] = Arrival(sop_class_uid, outcome, message, size_bytes, ref)
             done = len(self.arrivals)
         if self._progress is not None:
             self._progress(done, max(done, self.total))
@@ -134,12 +143,13 @@ class Parcel:
 
     def _keep(self) -> None:
         try:
-            self._sink.commit()
+            kept = self._sink.commit()
         except Exception as error:  # noqa: BLE001 - whatever it is becomes a row
             self._failed(error)
             return
-        was_there = bool(getattr(self._sink, "was_there", False))
-        self._intake.note(self._uid, self._class, "already there" if was_there else "retrieved", "", self.size_bytes)
+        outcome = "already there" if getattr(self._sink, "was_there", False) else "retrieved"
+        ref = kept if isinstance(kept, InstanceRef) else None
+        self._intake.note(self._uid, self._class, outcome, "", self.size_bytes, ref)
 
     def discard(self) -> None:
         """Forget it: it did not come whole."""

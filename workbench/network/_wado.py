@@ -21,6 +21,7 @@ __all__ = ["fetch"]
 
 log = logging.getLogger(__name__)
 
+Chunk = bytes | memoryview
 _CHUNK_BYTES = 1 << 18
 _HEAD_BYTES = 4_096
 _META_LIMIT_BYTES = 4 << 20
@@ -67,52 +68,63 @@ class Stopped(Exception):
 
 
 class _Stream:
-    """Bytes of an answer with a window in which can be searched."""
+    """Bytes of an answer with a window in which can be searched; what is passed on is not copied."""
 
     def __init__(self, answer: http.client.HTTPResponse, peer: Peer, cancel: Callable[[], bool]) -> None:
         self._answer, self._peer, self._cancel = answer, peer, cancel
-        self.window = b""
+        self._data, self._at = b"", 0
 
     def more(self) -> bool:
         """Add what comes next to the window; False at the end."""
         if self._cancel():
             raise Stopped
         chunk = self._answer.read1(_CHUNK_BYTES)
-        self.window = self.window + chunk if self.window else chunk
+        self._data, self._at = self._data[self._at :] + chunk if self._at < len(self._data) else chunk, 0
         return bool(chunk)
 
-    def need(self, count: int) -> None:
-        """Have at least `count` bytes in the window."""
-        while len(self.window) < count:
+    def put_back(self, mark: bytes) -> None:
+        """Have `mark` before what is in the window."""
+        self._data, self._at = mark + self._data[self._at :], 0
+
+    def is_next(self, mark: bytes) -> bool:
+        """Whether `mark` comes next."""
+        while len(self._data) - self._at < len(mark):
             if not self.more():
                 raise self.broken()
+        return self._data.startswith(mark, self._at)
 
-    def take(self, count: int, write: Callable[[bytes], object]) -> None:
+    def skip(self, count: int) -> None:
+        """Drop so much of the window; or have what was dropped last again."""
+        self._at += count
+
+    def take(self, count: int, write: Callable[[Chunk], object]) -> None:
         """Pass on exactly `count` bytes."""
         while count:
-            if not self.window and not self.more():
+            if self._at == len(self._data) and not self.more():
                 raise self.broken()
-            part, self.window = (self.window, b"") if len(self.window) <= count else (self.window[:count], self.window[count:])
+            part = memoryview(self._data)[self._at : self._at + count]
+            self._at += len(part)
             write(part)
             count -= len(part)
 
-    def until(self, mark: bytes, write: Callable[[bytes], object]) -> None:
+    def until(self, mark: bytes, write: Callable[[Chunk], object]) -> None:
         """Pass on what comes before `mark`, and drop the mark."""
-        while (position := self.window.find(mark)) < 0:
-            keep = len(mark) - 1
-            if len(self.window) > keep:
-                write(self.window[: len(self.window) - keep])
-                self.window = self.window[len(self.window) - keep :]
+        while (position := self._data.find(mark, self._at)) < 0:
+            known = len(self._data) - len(mark) + 1  # what stands behind may be the beginning of the mark
+            if known > self._at:
+                write(memoryview(self._data)[self._at : known])
+                self._at = known
             if not self.more():
                 raise self.broken()
-        if position:
-            write(self.window[:position])
-        self.window = self.window[position + len(mark) :]
+        if position > self._at:
+            write(memoryview(self._data)[self._at : position])
+        self._at = position + len(mark)
 
-    def rest(self, write: Callable[[bytes], object]) -> None:
+    def rest(self, write: Callable[[Chunk], object]) -> None:
         """Pass on everything."""
-        while self.window or self.more():
-            part, self.window = self.window, b""
+        while self._at < len(self._data) or self.more():
+            part = memoryview(self._data)[self._at :]
+            self._at = len(self._data)
             write(part)
 
     def broken(self) -> AssociationAborted:
@@ -127,17 +139,16 @@ class _Multipart:
 
     def read(self) -> int:
         """Read all parts; return how many were not DICOM."""
-        self._stream.window = b"\r\n"  # the first boundary need not have a line end before it
+        self._stream.put_back(b"\r\n")  # the first boundary need not have a line end before it
         self._stream.until(self._mark, lambda _: None)
         while not self._is_last():
             header = self._header()
             with self._part() as instance:
                 if match := _LENGTH.search(header):
                     self._stream.take(int(match[1]), instance.write)
-                    self._stream.need(len(self._mark))
-                    if not self._stream.window.startswith(self._mark):
+                    if not self._stream.is_next(self._mark):
                         raise self._stream.broken()
-                    self._stream.window = self._stream.window[len(self._mark) :]
+                    self._stream.skip(len(self._mark))
                 else:
                     self._stream.until(self._mark, instance.write)
                 instance.end()
@@ -145,20 +156,18 @@ class _Multipart:
         return self._broken
 
     def _is_last(self) -> bool:
-        self._stream.need(2)
-        return self._stream.window.startswith(b"--")
+        return self._stream.is_next(b"--")
 
     def _header(self) -> bytes:
         header = bytearray(b"\r\n")
 
-        def keep(part: bytes) -> None:
+        def keep(part: Chunk) -> None:
             header.extend(part)
             if len(header) > _HEADER_LIMIT_BYTES:
                 raise self._stream.broken()
 
-        self._stream.need(2)
         self._stream.until(b"\r\n", lambda _: None)  # what may follow a boundary on its line
-        self._stream.window = b"\r\n" + self._stream.window
+        self._stream.skip(-2)  # an empty header has one line end only
         self._stream.until(b"\r\n\r\n", keep)
         return bytes(header).replace(b"\r\n", b"\n")
 
@@ -173,19 +182,27 @@ class _Instance:
         self._is_lost = False
         self.broken = 0
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: Chunk) -> None:
         """Take the next bytes of the file; once the sink has refused, they are dropped."""
         if self._is_lost:
             return
         try:
-            if self._sink is not None:
+            if self._sink is None:
+                chunk = self._begin(chunk)
+            if self._sink is not None and len(chunk):
                 self._sink.write(chunk)
-            else:
-                self._head += chunk
-                if len(self._head) >= _HEAD_BYTES:
-                    self._open(is_whole=False)
         except Exception as error:  # noqa: BLE001 - the intake has noted why; the other parts still come
             self._lose(error)
+
+    def _begin(self, chunk: Chunk) -> Chunk:
+        """Take what is needed of `chunk` to know which instance it is; return the rest of it."""
+        seen = max(0, _HEAD_BYTES - len(self._head)) or len(chunk)
+        self._head += chunk[:seen]
+        if len(self._head) >= _HEAD_BYTES:
+            self._open(is_whole=False)
+        if self._sink is None:
+            self._head += chunk[seen:]
+        return chunk[seen:]
 
     def end(self) -> None:
         """Keep the instance: its part is complete."""

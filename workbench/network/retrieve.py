@@ -15,7 +15,7 @@ from workbench.entities import PatientRef, Peer, Reference, Rows, html_safe
 from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network import _expected, contexts
 from workbench.network._conversation import Response
-from workbench.network._expected import Expected, Wanted, conversing, refusal
+from workbench.network._expected import Counted, Expected, Wanted, conversing, refusal
 from workbench.network._intake import ArchiveLike, Intake
 from workbench.network._landing import landing
 from workbench.network._wado import Stopped, fetch
@@ -283,9 +283,12 @@ class _Task:
                         self._note("C-MOVE", response, port=port)
 
     def by_web(self, refs: list[Reference]) -> None:
-        """WADO-RS, and QIDO-RS at the same time: a server can take as long to tell what there is as to send it."""
+        """WADO-RS, and QIDO-RS at the same time: a server can take as long to tell what there is as to send it.
+
+        Where the peer says how many instances each series has and so many came, it is not asked which.
+        """
         with ThreadPoolExecutor(1, "expected") as aside:
-            telling = aside.submit(_expected.by_web, self.peer, refs)  # not cancelled: the rows need it
+            telling = aside.submit(self._told_by_web, refs)  # not cancelled: the rows need it
             if any(isinstance(ref, PatientRef) for ref in refs):
                 wanted = telling.result().wanted
             else:
@@ -293,13 +296,24 @@ class _Task:
             with self._rows_tell():
                 self._fetch(path for one in wanted for path in one.paths())
             try:
-                self.expected = telling.result()
+                self.expected = self._met(telling.result()) or _expected.by_web(self.peer, refs)
             except NetworkError as error:
                 if not self.here:
                     raise
                 self.expected.notes.append(f"Which instances to expect is not known: {error}")
         if self.expected.is_known and not self.expected.missing(self.here):
             self.refused = None  # of what the server does not have
+
+    def _told_by_web(self, refs: list[Reference]) -> Expected | Counted:
+        counted = _expected.counted_by_web(self.peer, refs) if self.intake.is_archive else None
+        self.intake.total = sum(counted.instances.values()) if counted else 0
+        return counted or _expected.by_web(self.peer, refs)
+
+    def _met(self, told: Expected | Counted) -> Expected | None:
+        if isinstance(told, Expected):
+            return told
+        self.intake.settle()
+        return told.met(arrival.ref for arrival in self.intake.arrivals.values() if arrival.ref)
 
     def _fetch(self, paths: Iterable[str]) -> None:
         for path in paths:
