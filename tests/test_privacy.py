@@ -267,3 +267,14 @@ def test_a_server_of_our_own_names_no_patient(instances, identities, tmp_path):
     text = (tmp_path / "said").read_text()
     assert "stored" in text
     assert named([text], identities) == []
+
+
+def test_this_test_would_see_one(identities, instances):
+    log = logging.getLogger("workbench.trial")
+    handler = Heard()
+    log.addHandler(handler)
+    try:
+        log.warning("found %s", str(instances[0].PatientName).upper())
+    finally:
+        log.removeHandler(handler)
+    assert named(handler.of("workbench"), identities)
