@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from workbench.archive import Archive, _header
 from workbench.archive._attributes import BY_KEYWORD
-from workbench.archive._header import NotWalkable, read_header
+from workbench.archive._header import Beginning, NotWalkable, read_header
 from workbench.errors import InstanceConflict, LimitExceeded, NotDicom, WorkbenchError
 from workbench.files import Part10
 
@@ -141,3 +141,32 @@ def test_empty_and_zero_values_stay_apart():
     file = io.BytesIO()
     file.write(element(0x0010, 0x0010, b"PN", b"") + element(0x0010, 0x0020, b"LO", b"0 "))
     assert read_header(file.getvalue(), ExplicitVRLittleEndian).values == {"PatientName": "", "PatientID": "0"}
+
+
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+)
+def test_wherever_the_beginning_is_cut_off_the_header_is_the_same(instance, encode, syntax):
+    encoded = encode(instance(Rows=200, Columns=10, PixelData=bytes(4000)), transfer_syntax_uid=syntax)
+    whole = read_header(encoded.dataset, syntax).values
+    size, at_once = len(encoded.dataset), 0
+    for cut in range(1, size):
+        beginning = Beginning(encoded.dataset[:cut], syntax)
+        header = beginning.header(size)
+        if header is not None:
+            assert header.values == whole
+            at_once += 1
+        for other in (size - 2, size + 2):
+            assert beginning.header(other) is None
+        assert read_header(encoded.dataset, syntax, beginning=beginning).values == whole
+    assert (at_once > 3000) == (syntax != DeflatedExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("text", ["Å", "\x1b", "A\\B ", " "])
+def test_values_are_the_same_whether_they_are_decoded_at_once_or_when_asked_for(text):
+    dataset = element(0x0008, 0x0005, b"CS", b"ISO_IR 100") + element(0x0010, 0x0020, b"LO", text.encode("latin-1"))
+    dataset += element(0x0028, 0x0010, b"US", b"\xc8\0") + element(0x0028, 0x0011, b"US", b"\xc8")
+    values = read_header(dataset, ExplicitVRLittleEndian).values
+    assert values == {"PatientID": "A\\B" if text == "A\\B " else text.strip(), "Rows": "200"}
+    assert values.get("Columns") is None
+    assert "Columns" not in values

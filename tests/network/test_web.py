@@ -1,6 +1,7 @@
 """DICOMweb from servers that misbehave on cue: what is whole is kept, the rest is told."""
 
 import contextlib
+import copy
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from workbench.archive import Archive
 from workbench.entities import Peer, StudyRef, Timeouts
 from workbench.errors import AssociationAborted, InputError, PeerTimeout, StatusFailure
 from workbench.files import Part10
@@ -103,6 +105,61 @@ def taken(serving, wado):
     came = []
     peer, _ = serving(wado)
     return retrieve(peer, STUDY, into=came.append, method="web"), came
+
+
+def counting(asked_for_instances, counts, *, came, missing=()):
+    """Answers of a server that says how many instances each series has; it lists `came` and `missing` when it is asked."""
+
+    def answer(handler):
+        if "series?" in handler.path:
+            found = [
+                {"0020000E": {"vr": "UI", "Value": [series]}, "00201209": {"vr": "IS", "Value": [number]}}
+                for series, number in counts.items()
+            ]
+            reply(handler, json.dumps(found if "offset=0" in handler.path else []).encode())
+        else:
+            reply(handler, multipart([file_of(d) for d in came]), kind=TYPE)
+
+    def listed(handler):
+        asked_for_instances.append(handler.path)
+        reply(handler, json.dumps([entry(d) for d in (*came, *missing)] if "offset=0" in handler.path else []).encode())
+
+    return {"wado": answer, "qido": listed}
+
+
+def test_where_as_many_came_as_the_series_has_they_are_not_listed(serving, tmp_path):
+    listed, seen = [], []
+    peer, _ = serving(**counting(listed, {str(SLICES[0].SeriesInstanceUID): 4}, came=SLICES))
+    with Archive(tmp_path) as archive:
+        report = retrieve(peer, STUDY, into=archive, method="web", progress=lambda done, total: seen.append((done, total)))
+    assert report.complete, report.troubles
+    assert {row.sop_instance_uid for row in report} == {d.SOPInstanceUID for d in SLICES}
+    assert listed == []
+    assert seen[-1] == (4, 4)
+
+
+@pytest.mark.parametrize("counts", [{"x": 5}, {"x": 2}, {"x": 3, "1.2.3": 1}, {"x": ""}, {"x": "9" * 5000}, {}])
+def test_where_the_numbers_differ_the_missing_ones_are_named(serving, tmp_path, counts):
+    listed = []
+    counts = {str(SLICES[0].SeriesInstanceUID) if series == "x" else series: number for series, number in counts.items()}
+    peer, _ = serving(**counting(listed, counts, came=SLICES[:3], missing=SLICES[3:]))
+    with Archive(tmp_path) as archive:
+        report = retrieve(peer, STUDY, into=archive, method="web")
+    assert not report.complete
+    assert [row.sop_instance_uid for row in report if row.outcome == "missing"] == [SLICES[3].SOPInstanceUID]
+    assert listed
+
+
+def test_as_many_of_another_series_are_not_what_was_expected(serving, tmp_path):
+    other = copy.deepcopy(SLICES[3])
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = "1.2.826.0.1.77"
+    other.SeriesInstanceUID = "1.2.826.0.1.7"
+    listed = []
+    peer, _ = serving(**counting(listed, {str(SLICES[0].SeriesInstanceUID): 4}, came=[*SLICES[:3], other], missing=SLICES[3:]))
+    with Archive(tmp_path) as archive:
+        report = retrieve(peer, STUDY, into=archive, method="web")
+    assert [row.sop_instance_uid for row in report if row.outcome == "missing"] == [SLICES[3].SOPInstanceUID]
+    assert listed
 
 
 @pytest.mark.parametrize("lengths", [True, False])

@@ -4,11 +4,12 @@ Knows: the messages of these services (PS3.7 9.3.2 to 9.3.4), P-DATA as a stream
 Does not know: how the association came about, what is asked for and why, where the instances go.
 """
 
+import os
 import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -29,10 +30,12 @@ __all__ = ["Conversation", "Response"]
 _P_DATA, _RELEASE_RQ, _ABORT = 4, 5, 7
 _PENDING = frozenset({0xFF00, 0xFF01})
 _IMPLICIT = "1.2.840.10008.1.2"
+_SHORT = frozenset((b"AE", b"CS", b"DA", b"IS", b"LO", b"PN", b"SH", b"TM", b"UI", b"US"))  # with lengths of 2 bytes (PS3.5 7.1.2)
 _BUFFER_BYTES = 1 << 20
 _TICK_S = 0.25
 _STOPPING_S = 5.0  # how long a peer may go on after C-CANCEL
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+_IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
 
 
 class _Service(NamedTuple):
@@ -65,6 +68,23 @@ class Response:
     def dataset(self) -> Dataset:
         """The identifier, decoded as it is used."""
         return read_dataset(BytesIO(self.encoded), self.is_implicit, is_little_endian=True)
+
+    def uids(self, tags: Collection[int]) -> dict[int, str] | None:
+        """Return the UIDs of the identifier that are asked for by tag; None where only a reader of datasets can tell."""
+        found, position, encoded = {}, 0, self.encoded
+        with suppress(struct.error):
+            while position < len(encoded):
+                group, element, length = struct.unpack_from("<HHL", encoded, position)
+                if not self.is_implicit:
+                    if encoded[position + 4 : position + 6] not in _SHORT:
+                        return None
+                    length >>= 16
+                position += 8
+                if (tag := group << 16 | element) in tags:
+                    found[tag] = encoded[position : position + length].decode("latin-1").strip("\0 ")
+                position += length
+            return found if position == len(encoded) else None
+        return None
 
     @property
     def failed_uids(self) -> tuple[str, ...]:
@@ -113,6 +133,7 @@ class Conversation:
         self._peer, self._connection, self._contexts = peer, connection, contexts
         self._channel = Channel(connection, maximum_bytes=maximum_bytes, timeouts=peer.timeouts)
         self._stores = StoreReceiver(contexts, receive=receive, answer=self._answer, source_ae_title=peer.ae_title)
+        connection.settimeout(_TICK_S)
         self._buffer = memoryview(bytearray(max(_BUFFER_BYTES, 2 * (peer.max_pdu_bytes + 6))))
         self._start = self._end = 0
         self._message, self._message_id = _Message(), 0
@@ -200,10 +221,7 @@ class Conversation:
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
         try:
-            self._connection.settimeout(_TICK_S)
-            count = self._connection.recv_into(self._buffer[self._end :])
-            if _QUICK_ACK is not None:  # a sender with Nagle's algorithm waits for each acknowledgement
-                self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+            count = self._received(self._buffer[self._end :])
         except TimeoutError:
             return False
         except OSError as error:
@@ -212,6 +230,16 @@ class Conversation:
             raise AssociationAborted(f"{self._peer} closed the connection during {self._service.name}.")
         self._end += count
         return True
+
+    def _received(self, room: memoryview) -> int:
+        """Return how many bytes were read: at once, or when some come."""
+        if _IS_DIRECT:
+            with suppress(BlockingIOError):
+                return os.readv(self._connection.fileno(), [room])
+        if _QUICK_ACK is not None:  # a sender with Nagle's algorithm waits for each acknowledgement
+            self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        self._connection.settimeout(_TICK_S)
+        return self._connection.recv_into(room)
 
     def _take(self) -> None:
         """Take every PDU that is complete."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pynetdicom.presentation import PresentationContext
 
@@ -27,6 +28,8 @@ __all__ = ["Counted", "Expected", "Wanted", "by_dimse", "by_web", "checked", "co
 
 FIND = contexts.query_model("STUDY", "FIND")
 _NAMES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_TAGS = {keyword: tag_for_keyword(keyword) or 0 for keyword in _NAMES}
+_UID_TAGS = frozenset(tag for keyword, tag in _TAGS.items() if keyword != "PatientID")
 MOST_ANSWERS = 1_000_000  # a study has fewer instances
 _AT_ONCE = 200  # UIDs in one list
 Answer = dict[str, str]
@@ -204,8 +207,8 @@ class _Queries:
             known = self._of_study(wanted.study_instance_uid)
             if known:
                 keys.pop("SOPClassUID", None)
-        for found in self._ask(wanted.identifier(level, **keys)):
-            answer = {keyword: str(found.get(keyword) or "") for keyword in _NAMES}
+        for response in self._ask(wanted.identifier(level, **keys)):
+            answer = _answer(response, is_image=level == "IMAGE")
             if len(known) == 1:
                 answer["SOPClassUID"] = known[0]
             yield answer
@@ -213,22 +216,31 @@ class _Queries:
     def _of_study(self, study_instance_uid: str) -> tuple[str, ...]:
         if study_instance_uid not in self._classes:
             self._classes[study_instance_uid] = ()
-            for found in self._ask(Wanted(study_instance_uid).identifier("STUDY", SOPClassesInStudy=None)):
-                value = found.get("SOPClassesInStudy") or ()
+            for response in self._ask(Wanted(study_instance_uid).identifier("STUDY", SOPClassesInStudy=None)):
+                value = response.dataset.get("SOPClassesInStudy") or ()
                 self._classes[study_instance_uid] = (str(value),) if isinstance(value, str) else tuple(map(str, value))
             self._expected.sop_class_uids.update(self._classes[study_instance_uid])
         return self._classes[study_instance_uid]
 
-    def _ask(self, identifier: Dataset) -> Iterator[Dataset]:
+    def _ask(self, identifier: Dataset) -> Iterator[Response]:
         for count, response in enumerate(self._conversation.ask("C-FIND", FIND, identifier, cancel=self._cancel)):
             if count > MOST_ANSWERS:
                 raise AssociationAborted(
                     f"{self._peer} sends more than {MOST_ANSWERS} answers to one C-FIND; the association was aborted."
                 )
             if not response.is_final:
-                yield response.dataset
+                yield response
             elif response.status not in {0, CANCELLED}:
                 raise refusal(self._peer, "C-FIND", response)
+
+
+def _answer(response: Response, *, is_image: bool) -> Answer:
+    """Return the unique keys of an answer; at IMAGE level there may be thousands, of which only the UIDs matter."""
+    uids = response.uids(_UID_TAGS) if is_image else None
+    if uids is not None:
+        return {keyword: uids.get(tag, "") for keyword, tag in _TAGS.items()}
+    found = response.dataset
+    return {keyword: str(found.get(keyword) or "") for keyword in _NAMES}
 
 
 @dataclass(slots=True)

@@ -300,7 +300,10 @@ class _Task:
             except NetworkError as error:
                 if not self.here:
                     raise
-                self.expected.notes.append(f"Which instances to expect is not known: {error}")
+                so_many = (
+                    f"{self.intake.total} instances to expect, which of them" if self.intake.total else "Which instances to expect"
+                )
+                self.expected.notes.append(f"{so_many} is not known: {error}")
         if self.expected.is_known and not self.expected.missing(self.here):
             self.refused = None  # of what the server does not have
 
