@@ -1,0 +1,35 @@
+"""What the README shows is run."""
+
+import re
+from pathlib import Path
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    try:
+        assert names["report"].complete
+        assert len(names["report"]) == len(names["archive"]) > 0
+    finally:
+        names["department"].stop()
+        names["archive"].close()
+
+
+def test_every_notebook_and_picture_it_names_is_there():
+    root = Path(__file__).parents[1]
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(targets) >= 7
+    assert [t for t in targets if not (root / t).exists()] == []
+
+
+def test_every_command_it_shows_exists():
+    from workbench.cli import app
+
+    known = {c.name or c.callback.__name__ for c in app.registered_commands} | {g.name for g in app.registered_groups}
+    shown = set(re.findall(r"^\$ workbench (\w+)", README, re.MULTILINE))
+    assert shown
+    assert shown <= known
