@@ -33,3 +33,10 @@ def test_every_command_it_shows_exists():
     shown = set(re.findall(r"^\$ workbench (\w+)", README, re.MULTILINE))
     assert shown
     assert shown <= known
+
+
+def test_the_study_it_retrieves_is_a_phantom():
+    from workbench import phantoms
+
+    (uid,) = re.findall(r"--study (\S+)", README)
+    assert uid == phantoms.pet_ct().ct[0].StudyInstanceUID
