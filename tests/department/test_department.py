@@ -96,7 +96,7 @@ def test_a_department_that_can_not_be_made_leaves_nothing(tmp_path, monkeypatch)
 
 
 SCRIPT = """
-import sys
+import sys, time
 from workbench.department import Department
 department = Department(instances=[])
 print(department.server.port, department.folder, flush=True)
@@ -104,9 +104,12 @@ print(department.server.port, department.folder, flush=True)
 """
 
 
+WAIT = "while True: time.sleep(0.05)"
+
+
 @pytest.mark.parametrize(
     ("then", "number"),
-    [("", None), ("sys.exit(3)", None), ("1 / 0", None), ("sys.stdin.read()", signal.SIGINT), ("sys.stdin.read()", signal.SIGKILL)],
+    [("", None), ("sys.exit(3)", None), ("1 / 0", None), (WAIT, signal.SIGINT), (WAIT, signal.SIGKILL)],
 )
 def test_it_ends_with_its_process(then, number, tmp_path):
     process = subprocess.Popen(
