@@ -15,6 +15,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from workbench.conformance import _dciodvfy
+from workbench.conformance.contradictions import reconciled
 from workbench.conformance.identifiers import file_meta_findings, text_findings, uid_findings
 from workbench.conformance.references import reference_findings
 from workbench.entities import Finding, Findings, Severity
@@ -48,6 +49,7 @@ def check(source: Dataset | Path | str, *, validator: bool = True, timeout_s: fl
     -------
     Findings
         In the order: file, dciodvfy, file meta information, UIDs, text, references. None of them holds a patient's value.
+        What dciodvfy asks for in one module and refuses in another is a note.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def check(source: Dataset | Path | str, *, validator: bool = True, timeout_s: fl
     reading = read(source)
     feigned = _dciodvfy.feigned_lines(reading.dataset) if validator else ()
     said = _dciodvfy.findings_of(Path(source), timeout_s=timeout_s, feigned=feigned) if validator else []
-    return Findings([*reading.findings, *said, *_own(reading.dataset)])
+    return Findings([*reading.findings, *reconciled(said, reading.dataset), *_own(reading.dataset)])
 
 
 def _validated(dataset: Dataset, timeout_s: float) -> list[Finding]:
@@ -71,7 +73,8 @@ def _validated(dataset: Dataset, timeout_s: float) -> list[Finding]:
             save(dataset, path, durable=False)
         except InputError as error:
             return [Finding(Severity.ERROR, "", "PS3.10 7.1", f"The dataset can't be written as a file: {error}")]
-        return _dciodvfy.findings_of(path, timeout_s=timeout_s, feigned=_dciodvfy.feigned_lines(dataset))
+        said = _dciodvfy.findings_of(path, timeout_s=timeout_s, feigned=_dciodvfy.feigned_lines(dataset))
+        return reconciled(said, dataset)
 
 
 def _own(dataset: Dataset) -> list[Finding]:
