@@ -67,7 +67,7 @@ def test_it_stops_at_once_and_takes_its_temporary_folder_along():
     assert not folder.exists()
     department.stop()
     assert repr(department).endswith("stopped)")
-    with pytest.raises(ServerRefused, match="does not run"):
+    with pytest.raises(ServerRefused, match=r"The department is stopped: make a new one\."):
         _ = department.peer
 
 

@@ -1,6 +1,8 @@
 """A notebook is run to its end, or it is told where it failed; the HTML needs nothing else."""
 
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -74,3 +76,10 @@ def test_no_notebook(tmp_path):
 
 def test_the_tour_is_there():
     assert (notebook.folder() / "01_tour.ipynb").is_file()
+
+
+def test_what_runs_notebooks_is_loaded_when_one_is_run():
+    heavy = ("nbclient", "nbformat", "nbconvert", "jupyter_client")
+    code = f"import workbench.flows, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from workbench import phantoms
 from workbench.archive import Archive
 from workbench.entities import Peer, html_safe
+from workbench.errors import ServerRefused
 from workbench.network import Server
 
 __all__ = ["Department"]
@@ -77,7 +78,15 @@ class Department:
 
     @property
     def peer(self) -> Peer:
-        """The archive as a peer, for find, retrieve and store."""
+        """The archive as a peer, for find, retrieve and store.
+
+        Raises
+        ------
+        ServerRefused
+            If the department is stopped.
+        """
+        if not self.server.is_running:
+            raise ServerRefused("The department is stopped: make a new one.")
         return self.server.peer
 
     def stop(self) -> None:

@@ -11,16 +11,15 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from importlib.resources import files as resource_files
 from pathlib import Path
-from typing import Any
-
-import nbclient
-import nbformat
-from jupyter_client.kernelspec import NoSuchKernel
-from nbconvert.exporters import HTMLExporter
+from typing import TYPE_CHECKING, Any
 
 from workbench.entities import plain
 from workbench.errors import Cancelled, FileError, NotVerified, ToolMissing
 from workbench.files import write_whole
+
+if TYPE_CHECKING:
+    import nbclient
+    import nbformat
 
 __all__ = ["folder", "run"]
 
@@ -77,6 +76,8 @@ def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | 
     Cancelled
         If the process gets SIGINT or SIGTERM meanwhile: then the kernel is ended first.
     """
+    import nbclient  # noqa: PLC0415 - seconds, and only wanted where a notebook is run
+
     content = _opened(notebook)
     output.mkdir(parents=True, exist_ok=True)
     total = len(content.cells)
@@ -104,7 +105,10 @@ def run(notebook: Path, *, output: Path, progress: Callable[[int, int], None] | 
     return target
 
 
-def _failure(error: BaseException, client: nbclient.NotebookClient, *, notebook: str, shown_in: str) -> BaseException:
+def _failure(error: BaseException, client: "nbclient.NotebookClient", *, notebook: str, shown_in: str) -> BaseException:
+    import nbclient  # noqa: PLC0415 - seconds, and only wanted where a notebook is run
+    from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415 - seconds, and only wanted where a notebook is run
+
     if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient takes SIGINT and SIGTERM for itself, and ends the kernel
         return Cancelled(f"The run of {notebook} was stopped; {shown_in} shows what was done until then.")
     if isinstance(error, nbclient.exceptions.CellExecutionError):
@@ -116,7 +120,9 @@ def _failure(error: BaseException, client: nbclient.NotebookClient, *, notebook:
     return error
 
 
-def _opened(notebook: Path) -> nbformat.NotebookNode:
+def _opened(notebook: Path) -> "nbformat.NotebookNode":
+    import nbformat  # noqa: PLC0415 - seconds, and only wanted where a notebook is run
+
     try:
         content: nbformat.NotebookNode = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     except OSError as error:
@@ -126,7 +132,9 @@ def _opened(notebook: Path) -> nbformat.NotebookNode:
     return content
 
 
-def _html(content: nbformat.NotebookNode) -> str:
+def _html(content: "nbformat.NotebookNode") -> str:
+    from nbconvert.exporters import HTMLExporter  # noqa: PLC0415 - seconds, and only wanted where a notebook is run
+
     for cell in content.cells:
         for shown in cell.get("outputs", ()):
             # a widget needs its kernel: what remains is the still picture that it gives beside
