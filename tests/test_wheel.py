@@ -22,8 +22,9 @@ def wheel(tmp_path_factory):
 
 
 def test_every_file_of_the_package_is_in_the_wheel(wheel):
-    kept = subprocess.run(["git", "ls-files", "workbench"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-    assert set(kept) <= set(wheel.namelist())
+    files = (p for p in (ROOT / "workbench").rglob("*") if p.is_file() and p.suffix != ".pyc")
+    kept = {p.relative_to(ROOT).as_posix() for p in files}
+    assert kept <= set(wheel.namelist())
     assert {"workbench/widgets/viewer.js", "workbench/widgets/viewer.css", "workbench/py.typed"} <= set(wheel.namelist())
 
 

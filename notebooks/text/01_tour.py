@@ -140,7 +140,8 @@ derived
 with audit.step("see presentation") as step:
     shown = figures.presentation(image, derived.presentation)
     figures.save(shown, output / "presentation.png")
-    step.count, step.verified = 1, True
+    drawn = rendering.resolve(image, state=derived.presentation).frame(0).annotations
+    step.count, step.verified = len(drawn), [type(d).__name__ for d in drawn] == ["GraphicObject", "TextObject"]
 shown
 
 # %% [markdown]
