@@ -1,6 +1,8 @@
 """What was acknowledged survives kill -9; what was not leaves nothing; a living neighbour is left alone."""
 
+import contextlib
 import errno
+import itertools
 import os
 import signal
 import sqlite3
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from workbench.archive import Archive
+from workbench.archive._index import Index
+from workbench.archive._shelf import Shelf
 from workbench.errors import ArchiveError, InstanceConflict, StorageFull
 
 WRITER = """
@@ -115,6 +119,48 @@ def test_an_index_that_is_gone_is_built_again(tmp_path, instance):
     with Archive(tmp_path) as archive:
         assert set(archive) == refs
         assert [c.other_sha256 for c in archive.conflicts()] == [c.other_sha256 for c in conflicts]
+
+
+@pytest.mark.parametrize("is_index_gone", [True, False])
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
+def test_an_index_whose_building_is_interrupted_is_built_at_the_next_opening(
+    tmp_path, instance, monkeypatch, interruption, is_index_gone
+):
+    with Archive(tmp_path / "a") as archive:
+        wanted = {archive.add(instance(number)).sop_instance_uid for number in range(1, 9)}
+    if is_index_gone:
+        for path in (tmp_path / "a").glob("index.sqlite*"):
+            path.unlink()
+    else:  # as after a process that died before its rows were written
+        with contextlib.closing(sqlite3.connect(tmp_path / "a" / "index.sqlite")) as connection:
+            connection.execute("DELETE FROM instances")
+            connection.commit()
+        (tmp_path / "a" / "incoming" / "1-dead.lock").touch()
+    read, number = Shelf._row_of, itertools.count()
+
+    def interrupted(self: Shelf, path: Path) -> object:
+        if next(number) == 3:
+            raise interruption
+        return read(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "_row_of", interrupted)
+        with pytest.raises(interruption):
+            Archive(tmp_path / "a")
+    with Archive(tmp_path / "a") as archive:
+        assert {ref.sop_instance_uid for ref in archive} == wanted
+        assert archive.verify() == ()
+    assert not list((tmp_path / "a" / "incoming").iterdir())
+
+
+def test_an_index_that_was_made_and_never_filled_is_filled(tmp_path, instance):
+    with Archive(tmp_path / "a") as archive:
+        ref = archive.add(instance())
+    for path in (tmp_path / "a").glob("index.sqlite*"):
+        path.unlink()
+    Index(tmp_path / "a" / "index.sqlite", every_commit_durable=False).close()  # and the process ends, without a lock
+    with Archive(tmp_path / "a") as archive:
+        assert list(archive) == [ref]
 
 
 def test_a_damaged_index_says_what_to_do(tmp_path, instance):

@@ -24,6 +24,7 @@ __all__ = ["Index", "Row"]
 
 _logger = logging.getLogger(__name__)
 _VERSION = 1
+_UNFILLED = 1  # stands in the header of the database (application_id) until every stored file has been looked at
 _BUSY_S = 30.0
 _GATHER_S = 0.02  # rows that come within this time share a transaction
 _FETCH = 512
@@ -74,7 +75,6 @@ class Index:
         self._pending_changed = threading.Condition()
         self._writing = threading.Lock()
         self._closed = False
-        self.was_new = not path.exists()
         with _translated(path):
             self._writer = self._connect()
             self._prepare()
@@ -95,9 +95,19 @@ class Index:
                 "Remove the file while nothing uses the archive: it is built again from the stored instances."
             )
         if version == 0:
-            self.was_new = True
             schema = files("workbench.archive").joinpath("_schema.sql").read_text(encoding="utf-8")
-            self._writer.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version={_VERSION};\nCOMMIT;")
+            marks = f"PRAGMA application_id={_UNFILLED};\nPRAGMA user_version={_VERSION};"
+            self._writer.executescript(f"BEGIN IMMEDIATE;\n{schema}\n{marks}\nCOMMIT;")
+
+    @property
+    def is_unfilled(self) -> bool:
+        """Whether the index is new, and nobody has yet looked through all stored files."""
+        with self._writing, _translated(self._path):
+            return bool(self._writer.execute("PRAGMA application_id").fetchone()[0] == _UNFILLED)
+
+    def filled(self) -> None:
+        """Note that every stored file has been looked at."""
+        self.change(lambda connection: connection.execute("PRAGMA application_id=0"))
 
     # ------------------------------------------------------------ writing
     def add(self, row: Row) -> None:

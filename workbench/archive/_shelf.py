@@ -38,10 +38,10 @@ class Shelf:
         self.index = Index(root / "index.sqlite", every_commit_durable=durability == "power")
         try:
             some_died = self.index.change(lambda _: self.store.begin())
-            if some_died or self.index.was_new:
+            if some_died or self.index.is_unfilled:
                 self._index_again()
-        except BaseException:
-            self.close()
+        except BaseException:  # the next one who opens it has to begin again
+            self.close(in_order=False)
             raise
 
     def take(self, row: Row) -> None:
@@ -62,14 +62,14 @@ class Shelf:
         for uid in uids:
             self.store.path(uid).unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Write what waits, give the lock back; where it can't be written, leave word to index the files again."""
+    def close(self, *, in_order: bool = True) -> None:
+        """Write what waits, give the lock back; where it can't be written or not `in_order`, leave word to index the files again."""
         try:
             self.index.close()
         except BaseException:
             self.store.end(in_order=False)
             raise
-        self.store.end()
+        self.store.end(in_order=in_order)
 
     def verify(self) -> list[Finding]:
         """Compare every row with its file and every file with its row."""
@@ -112,7 +112,7 @@ class Shelf:
         return Row(header.values, part.transfer_syntax_uid, "", stat.st_size, stat.st_mtime)
 
     def _index_again(self) -> None:
-        """Read every file that has no row, after a process ended without closing the archive."""
+        """Read every file that has no row: the index is new, or a process ended without closing the archive."""
         known = {self.store.path(uid) for (uid,) in self.index.rows("SELECT SOPInstanceUID FROM instances")}
         number = 0
         for path in self.store.files():
@@ -124,6 +124,7 @@ class Shelf:
                     _logger.warning("a stored file can't be read: %s: %s", path.name, type(error).__name__)
         self.index.flush()
         self._note_again()
+        self.index.filled()
         if number:
             _logger.info("%d stored instances were indexed again", number)
 
