@@ -138,3 +138,17 @@ def test_compressed_pixels_stay_as_they_are(keys, image, tmp_path):
     back = dcmread(tmp_path / row.file)
     assert back.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
     assert back.PixelData == compressed.PixelData
+
+
+def test_two_instances_of_one_uid_do_not_overwrite_each_other(keys, tmp_path, image):
+    other = but(image, SliceLocation="99")
+    result = release.release([image, image, other], keys=keys, folder=tmp_path)
+    assert [row.outcome for row in result] == ["released", "released", "held back"]
+    assert "same SOP Instance UID" in result[2].message
+    assert not result.complete
+    (file,) = tmp_path.iterdir()
+    assert read(file).dataset.get("SliceLocation") == image.get("SliceLocation")
+    later = release.release([other], keys=keys, folder=tmp_path)
+    assert [row.outcome for row in later] == ["held back"], "what an earlier run wrote stays, too"
+    assert release.release([image], keys=keys, folder=tmp_path).complete, "the same again is no conflict"
+    assert [row.outcome for row in release.release([image, other], keys=keys)] == ["released", "held back"]
