@@ -7,9 +7,12 @@ Does not know: secrets; it names the environment variable that holds one.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbench.entities.text import plain
 from workbench.errors import AttributeUnusable
 
 __all__ = ["Peer", "Timeouts", "ae_title_checked"]
+
+_ORDER = "The order is Peer(name, ae_title, host, port)."
 
 
 def ae_title_checked(value: str, *, name: str = "AE title") -> str:
@@ -18,8 +21,10 @@ def ae_title_checked(value: str, *, name: str = "AE title") -> str:
     Raises
     ------
     AttributeUnusable
-        If it is empty, longer than 16 characters, or has a backslash, a control or a non-ASCII character.
+        If it is no text, empty, longer than 16 characters, or has a backslash, a control or a non-ASCII character.
     """
+    if not isinstance(value, str):
+        raise AttributeUnusable(f"{name} is text, not {type(value).__name__}. {_ORDER}")
     title = value.strip(" ")
     if not 1 <= len(title) <= 16 or "\\" in title or not (title.isascii() and title.isprintable()):
         raise AttributeUnusable(f"{name} must have 1 to 16 printable ASCII characters and no backslash (PS3.5 6.2, AE).")
@@ -72,6 +77,16 @@ class Peer:
         How patient to be.
     max_pdu_bytes : int
         Largest P-DATA that we are willing to receive (PS3.8 D.1).
+
+    Raises
+    ------
+    AttributeUnusable
+        If a field is of another type, or out of its range.
+
+    Examples
+    --------
+    >>> print(Peer("pacs", "ARCHIVE1", "pacs.example.org", 11112))
+    AE title 'ARCHIVE1' at pacs.example.org:11112
     """
 
     name: str
@@ -88,8 +103,14 @@ class Peer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ae_title", ae_title_checked(self.ae_title))
         object.__setattr__(self, "calling_ae_title", ae_title_checked(self.calling_ae_title, name="Calling AE title"))
-        if not 0 < self.port < 65_536:
-            raise AttributeUnusable(f"A port is a number from 1 to 65535, not {self.port}.")
+        for name in ("name", "host", "web_url", "web_secret", "retrieve_by"):
+            if not isinstance(value := getattr(self, name), str):
+                raise AttributeUnusable(f"{name} of a peer is text, not {type(value).__name__}. {_ORDER}")
+        if not self.host or any(character.isspace() for character in self.host):
+            raise AttributeUnusable(f"host is a name or an address without spaces, not {plain(self.host)!r}. {_ORDER}")
+        _check_port(self.port)
+        if not isinstance(self.timeouts, Timeouts):
+            raise AttributeUnusable(f"timeouts of a peer is a Timeouts(...), not {type(self.timeouts).__name__}.")
         if self.retrieve_by not in {"auto", "get", "move", "web"}:
             raise AttributeUnusable(f"retrieve_by is auto, get, move or web, not {self.retrieve_by!r}.")
 
@@ -99,3 +120,12 @@ class Peer:
     def but(self, **changes: Any) -> "Peer":
         """Return this peer with some fields changed."""
         return replace(self, **changes)
+
+
+def _check_port(port: object) -> None:
+    if isinstance(port, str) and port.strip().isdecimal():
+        raise AttributeUnusable(f"port is a number, not text: write it without quotes, as {int(port)}.")
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise AttributeUnusable(f"port is a whole number, not {type(port).__name__}. {_ORDER}")
+    if not 0 < port < 65_536:
+        raise AttributeUnusable(f"A port is a number from 1 to 65535, not {port}.")
