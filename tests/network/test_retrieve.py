@@ -4,6 +4,8 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -12,6 +14,7 @@ from workbench.archive import Archive
 from workbench.entities import InstanceRef, PatientRef, Peer, StudyRef, Timeouts
 from workbench.errors import ContextRejected, InputError, StatusFailure, UidInvalid
 from workbench.network import retrieve
+from workbench.network._intake import Intake
 from workbench.network.contexts import query_model
 from workbench.phantoms import ct_series
 
@@ -210,6 +213,32 @@ def test_without_c_find_the_counts_of_the_peer_are_all_there_is(scripted):
     assert len(came) == len(report) == 2
     assert not report.complete
     assert "not known" in report.notes[0]
+
+
+@given(st.lists(st.sampled_from(["failed", "already there", "retrieved", "conflict"]), min_size=1, max_size=6))
+def test_of_an_instance_that_comes_more_than_once_the_gravest_is_told_whatever_the_order(outcomes):
+    steps = []
+    intake = Intake(print, progress=lambda done, total: steps.append((done, total)))
+    for k, outcome in enumerate(outcomes):
+        intake.note("1.2.3", CT, outcome, str(k), k)
+    arrival = intake.arrivals["1.2.3"]
+    kept = {"retrieved", "already there"} & set(outcomes)
+    if "conflict" in outcomes:
+        assert arrival.outcome == "conflict"
+    elif kept:
+        assert arrival.outcome in kept
+    else:
+        assert arrival.outcome == "failed"
+    assert arrival.outcome == _told(sorted(outcomes))
+    assert int(arrival.message) == arrival.size_bytes == outcomes.index(arrival.outcome)
+    assert set(steps) == {(1, 1)}
+
+
+def _told(outcomes):
+    intake = Intake(print)
+    for outcome in outcomes:
+        intake.note("1.2.3", CT, outcome, "", 0)
+    return intake.arrivals["1.2.3"].outcome
 
 
 def test_an_error_of_the_caller_is_a_row_not_a_crash(scripted):

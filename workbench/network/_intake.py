@@ -22,6 +22,7 @@ __all__ = ["ArchiveLike", "Arrival", "Intake"]
 
 log = logging.getLogger(__name__)
 
+_RANKS = ("failed", "already there", "retrieved", "conflict")  # of what came twice the latter of these is told
 _MOST_WAITING = 8  # instances that have come and are not yet kept
 
 
@@ -107,10 +108,10 @@ class Intake:
     def note(
         self, sop_instance_uid: str, sop_class_uid: str, outcome: str, message: str, size_bytes: int, ref: InstanceRef | None = None
     ) -> None:
-        """Remember what came of an instance; what was kept stays kept."""
+        """Remember what came of an instance; where it comes again, a conflict stays one, and what was kept stays kept."""
         with self._lock:
             before = self.arrivals.get(sop_instance_uid)
-            if before is not None and before.outcome == "retrieved" and outcome != "conflict":
+            if before is not None and _RANKS.index(outcome) <= _RANKS.index(before.outcome):
                 return
             self.arrivals[sop_instance_uid] = Arrival(sop_class_uid, outcome, message, size_bytes, ref)
             done = len(self.arrivals)
