@@ -48,3 +48,26 @@ def test_a_circle_names_centre_and_perimeter():
 def test_what_can_not_be_drawn_is_refused(make):
     with pytest.raises(AttributeUnusable):
         make()
+
+
+@given(sizes, sizes, st.floats(-360, 360))
+def test_the_box_of_an_ellipse_holds_its_axes_and_touches_its_outline(first, second, angle):
+    mark = Ellipse((10.0, 20.0), (first, second), angle)
+    left, top, right, bottom = mark.bounds
+    turn, (a, b) = math.radians(angle), mark.radii
+    outline = [
+        (
+            10 + a * math.cos(t) * math.cos(turn) - b * math.sin(t) * math.sin(turn),
+            20 + a * math.cos(t) * math.sin(turn) + b * math.sin(t) * math.cos(turn),
+        )
+        for t in (2 * math.pi * k / 3600 for k in range(3600))
+    ]
+    size = pytest.approx
+    assert (min(c for c, _ in outline), max(c for c, _ in outline)) == (size(left, abs=0.01), size(right, abs=0.01))
+    assert (min(r for _, r in outline), max(r for _, r in outline)) == (size(top, abs=0.01), size(bottom, abs=0.01))
+
+
+def test_boxes_of_the_other_marks():
+    assert Point((3, 4)).bounds == Text("x", (3, 4)).bounds == (3, 4, 3, 4)
+    assert Polyline(((5, 1), (2, 8))).bounds == (2, 1, 5, 8)
+    assert Circle((5, 6), 2).bounds == (3, 4, 7, 8)

@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from pydicom.sr.codedict import codes
 
 from workbench import phantoms, quantification
 from workbench.conformance import check
-from workbench.entities import Circle, Code, Ellipse, Point, Polyline, Text
-from workbench.errors import AttributeUnusable, BuildRefused
+from workbench.entities import Circle, Code, Ellipse, Point, Polyline, Text, html_safe
+from workbench.errors import AttributeUnusable, BuildRefused, InputError
 from workbench.flows import Audit, annotate
 
 
@@ -98,6 +99,21 @@ def test_a_colour_image_has_no_grayscale_state():
     derived = annotate.annotate([region])
     assert derived.presentation is None
     assert len(derived.datasets) == 2
+    assert derived.note.startswith("no presentation state: the first image is in colour")
+    assert derived.note in repr(derived)
+    shown = derived._repr_html_()
+    assert "the first image is in colour" in shown
+    assert "<td style='text-align:left'>presentation</td><td style='text-align:left'></td><td style='text-align:left'>none" in shown
+
+
+def test_three_objects_are_shown_by_class_and_uid(ct):
+    derived = annotate.annotate([annotate.measure(ct, Circle((32, 32), 6))])
+    shown = derived._repr_html_()
+    assert derived.note == ""
+    for dataset in derived.datasets:
+        assert str(dataset.SOPInstanceUID) in shown
+        assert html_safe(dataset.SOPClassUID.name) in shown
+    assert ct.PatientID not in shown
 
 
 @pytest.mark.parametrize(
@@ -107,7 +123,10 @@ def test_a_colour_image_has_no_grayscale_state():
         (Text("x", (3, 3)), "Only a circle"),
         (Polyline(((1, 1), (5, 5))), "Only a circle"),
         (Circle((1.0, 1.0), 0.1), "holds no pixel centre"),
-        (Circle((500, 500), 5), "holds no pixel centre"),
+        (Circle((500, 500), 5), "'Region 1' reaches outside the image of 64 rows and 64 columns"),
+        (Circle((4, 32), 5), "reaches outside"),
+        (Ellipse((32, 60), (2, 6), 0), "reaches outside"),
+        (Polyline.rectangle(60, 10, 65, 20), "reaches outside"),
     ],
 )
 def test_marks_without_an_inside(ct, mark, message):
@@ -129,8 +148,83 @@ def test_no_image(ct):
 
 
 def test_values_of_another_size(ct):
-    with pytest.raises(AttributeUnusable):
+    with pytest.raises(AttributeUnusable, match=r"shape \(8, 8\); \(rows, columns\) of this image are \(64, 64\)"):
         annotate.measure(ct, Circle((32, 32), 6), values=np.zeros((8, 8)), unit="HU")
+
+
+def test_every_code_is_that_of_the_standard():
+    known = {
+        annotate.AREA: codes.SCT.Area,
+        annotate.SQUARE_MM: codes.UCUM.SquareMillimeter,
+        annotate.MEAN: codes.SCT.Mean,
+        annotate.DEVIATION: codes.SCT.StandardDeviation,
+        annotate.LARGEST: codes.SCT.Maximum,
+        annotate.SMALLEST: codes.SCT.Minimum,
+        annotate.INTENSITIES["HU"][0]: codes.DCM.AttenuationCoefficient,
+        annotate.INTENSITIES["HU"][1]: codes.UCUM.HounsfieldUnit,
+        annotate.INTENSITIES["g/ml"][0]: codes.DCM.Suvbw,
+        annotate.INTENSITIES["g/ml"][1]: codes.UCUM.StandardizedUptakeValueBodyWeight,
+        annotate.INTENSITIES["BQML"][0]: codes.DCM.TracerConcentration,
+        annotate.INTENSITIES["BQML"][1]: codes.UCUM.BecquerelsPerMilliliter,
+    }
+    for own, theirs in known.items():
+        assert (own.value, own.scheme, own.meaning) == (theirs.value, theirs.scheme_designator, theirs.meaning)
+    assert {code for pair in annotate.INTENSITIES.values() for code in pair} <= set(known)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        *((word, "Attenuation Coefficient") for word in ("HU", "hu", "[hnsf'U]", " Hounsfield ")),
+        *((word, "SUVbw") for word in ("g/ml", "SUV", "SUVbw", "g/ml{SUVbw}", "suvBW")),
+        *((word, "Tracer Concentration") for word in ("BQML", "Bq/ml", "bqml")),
+    ],
+)
+def test_common_names_of_units(ct, said, name):
+    region = annotate.measure(ct, Circle((32, 32), 6), values=np.ones((64, 64)), unit=said)
+    assert region.measurements[0].name.meaning == name
+
+
+@pytest.mark.parametrize("unit", ["kg", "", "mGy", "Houndsfield", 7])
+def test_unknown_units(ct, unit):
+    with pytest.raises(InputError, match=r"accepted are 'HU', 'g/ml' \(SUV by body weight\) or 'BQML'"):
+        annotate.measure(ct, Circle((32, 32), 6), unit=unit)
+
+
+def test_units_that_the_image_contradicts(ct):
+    pet = phantoms.pet_ct().pet[0]
+    mark = Circle((pet.Columns / 2, pet.Rows / 2), 4)
+    for unit in ("HU", "SUV"):
+        with pytest.raises(InputError, match=r"are in BQML, not in .*pass values="):
+            annotate.measure(pet, mark, unit=unit)
+    with pytest.raises(InputError, match="are in HU, not in g/ml"):
+        annotate.measure(ct, Circle((32, 32), 6), unit="SUVbw")
+    assert annotate.measure(pet, mark, unit="Bq/ml").measurements == annotate.measure(pet, mark).measurements
+    with pytest.raises(InputError, match="values= need unit="):
+        annotate.measure(pet, mark, values=np.ones((pet.Rows, pet.Columns)))
+
+
+@pytest.mark.parametrize(("kind", "names"), [("", {"SUVbw"}), ("BW", {"SUVbw"}), ("LBMJANMA", set())])
+def test_images_that_are_in_suv(kind, names):
+    pet = copy.deepcopy(phantoms.pet_ct().pet[0])
+    pet.Units, pet.SUVType = "GML", kind
+    region = annotate.measure(pet, Circle((pet.Columns / 2, pet.Rows / 2), 4))
+    assert {name for name, how in numbers(region) if how} == names
+
+
+@pytest.mark.parametrize(
+    ("mark", "anchor"),
+    [
+        (Circle((32, 32), 6), [38, 26]),
+        (Ellipse((32, 32), (4, 8), 90), [40, 28]),
+        (Polyline.rectangle(8, 9, 20, 21), [20, 9]),
+        (Circle((60, 4), 4), [64, 0]),
+    ],
+)
+def test_words_stand_beside_their_mark(ct, mark, anchor):
+    state = annotate.annotate(annotate.measure(ct, mark)).presentation
+    (words,) = state.GraphicAnnotationSequence[0].TextObjectSequence
+    assert words.AnchorPoint == pytest.approx(anchor)
 
 
 def test_refusals_of_building(ct):

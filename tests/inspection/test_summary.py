@@ -42,3 +42,11 @@ def test_people_are_shown_on_request_and_never_in_the_repr():
 
 def test_an_empty_dataset_has_a_summary():
     assert inspection.summary(Dataset())["Kind"] == "no SOP Class UID, Modality unknown"
+
+
+def test_a_station_is_no_institution():
+    made = image()
+    made.InstitutionName, made.StationName = "St. Jane's", "CT01"
+    shown = inspection.summary(made)
+    assert (shown["Institution"], shown["Station"]) == ("St. Jane's", "CT01")
+    assert "CT01" not in repr(shown)

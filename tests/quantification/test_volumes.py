@@ -107,6 +107,17 @@ def test_pixels_that_can_not_be_decoded(thorax):
         volume(thorax, values=lambda _: np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_pixels_that_are_not_there(thorax, is_empty):
+    images = changeable(thorax)
+    if is_empty:
+        images[2].PixelData = b""
+    else:
+        del images[2].PixelData
+    with pytest.raises(PixelDataUnusable, match=rf"Pixel Data \(7FE0,0010\) is missing or empty in .*{images[2].SOPInstanceUID}"):
+        volume(images)
+
+
 def test_resampling_on_its_own_grid_changes_nothing(thorax):
     made = volume(thorax)
     for order in (0, 1, 3):

@@ -85,7 +85,11 @@ def test_marks_come_back_as_they_went(stack):
         viewer.draw(mark)
     viewer.draw(Circle((9.0, 9.0), 2.0), frame=1)
     assert viewer.drawn() == marks
-    assert viewer.drawn(1) == (Ellipse((9.0, 9.0), (2.0, 2.0)),)
+    assert viewer.drawn(1) == (Circle((9.0, 9.0), 2.0),)
+    viewer.draw(Ellipse((9.0, 9.0), (2.0, 2.0)), frame=2)
+    assert viewer.drawn(2) == (Ellipse((9.0, 9.0), (2.0, 2.0)),)
+    viewer.marks = [{"kind": "circle", "center": [9, 9], "radii": [2, 3], "frame": 2}]
+    assert viewer.drawn(2) == (Ellipse((9.0, 9.0), (2.0, 3.0)),)
 
 
 def test_the_snapshot_is_what_rendering_says(stack):

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import {
-  FrameCache, clamped, coloured, draggedWindow, drawn, fitted, fraction, rounded, toImage, toScreen, unpacked, windowed, zoomed,
+  FrameCache, clamped, coloured, draggedWindow, drawn, fitted, fraction, oval, rounded, toImage, toScreen, unpacked, windowed, zoomed,
 } from "../../workbench/widgets/viewer.js";
 
 test("the linear window is that of PS3.3 C.11.2.1.2.1", () => {
@@ -65,6 +65,14 @@ test("a drag draws what the tool says", () => {
   assert.deepEqual(drawn("line", [1, 2], [3, 4]), { kind: "polyline", vertices: [[1, 2], [3, 4]] });
   assert.deepEqual(drawn("ellipse", [2, 2], [8, 4]), { kind: "ellipse", center: [5, 3], radii: [3, 1] });
   assert.deepEqual(drawn("rectangle", [0, 0], [2, 1]).vertices, [[0, 0], [2, 0], [2, 1], [0, 1], [0, 0]]);
+});
+
+test("a circle is an ellipse with equal radii, oblong pixels make it as tall as they are", () => {
+  const view = { scale: 2, aspect: 0.5, left: 10, top: 20 };
+  const circle = { kind: "circle", center: [4, 6], radii: [3, 3] };
+  assert.deepEqual(oval(circle, view), { cx: 18, cy: 26, rx: 6, ry: 3, transform: "rotate(0 18 26)" });
+  assert.deepEqual(oval({ ...circle, kind: "ellipse", angle_deg: 0 }, view), oval(circle, view));
+  assert.equal(oval({ ...circle, angle_deg: 30 }, view).transform, "rotate(30 18 26)");
 });
 
 test("the cache drops what was longest unused, never the newest", () => {

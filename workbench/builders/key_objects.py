@@ -16,6 +16,7 @@ from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equi
 from workbench.builders.sources import inherit, inheritable, plain
 from workbench.entities import Code
 from workbench.errors import BuildRefused
+from workbench.files import given
 
 __all__ = ["SelectionTitle", "selection"]
 
@@ -41,7 +42,7 @@ class SelectionTitle(Enum):
 
 
 def selection(
-    instances: Sequence[Dataset],
+    instances: Dataset | Sequence[Dataset],
     *,
     title: SelectionTitle = SelectionTitle.OF_INTEREST,
     description: str = "",
@@ -51,7 +52,7 @@ def selection(
 
     Parameters
     ----------
-    instances : sequence of Dataset
+    instances : Dataset or sequence of Dataset
         What is selected: images, reports, waveforms; of one patient and study. They are not changed.
     title : SelectionTitle
         Why, by CID 7010.
@@ -67,6 +68,8 @@ def selection(
 
     Raises
     ------
+    InputError
+        If they are not datasets.
     BuildRefused
         If `instances` is empty or of several patients or studies.
 
@@ -74,7 +77,8 @@ def selection(
     -----
     The items that refer to images carry no Purpose of Reference, as TID 2010 row 8 demands.
     """
-    sources = inheritable(instances)
+    listed = given.several(instances, what="instances")
+    sources = inheritable(listed)
     unique = list({str(s.SOPInstanceUID): s for s in sources}.values())
     try:
         content = KeyObjectSelection(
@@ -94,7 +98,7 @@ def selection(
         )
     except HIGHDICOM_ERRORS as error:
         raise BuildRefused(f"The key object selection can't be built (PS3.16 TID 2010): {error}") from error
-    inherit(document, instances[0])
+    inherit(document, listed[0])
     for item in document.ContentSequence:
         if item.ValueType == "IMAGE" and "ConceptNameCodeSequence" in item:
             del item.ConceptNameCodeSequence

@@ -25,6 +25,7 @@ from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equi
 from workbench.builders.sources import inherit, inheritable, plain
 from workbench.entities import Mark, Text
 from workbench.errors import BuildRefused
+from workbench.files import given
 
 __all__ = ["grayscale"]
 
@@ -32,7 +33,7 @@ MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
 
 def grayscale(
-    images: Sequence[Dataset],
+    images: Dataset | Sequence[Dataset],
     *,
     window: tuple[float, float] | None = None,
     marks: Sequence[Mark] = (),
@@ -46,7 +47,7 @@ def grayscale(
 
     Parameters
     ----------
-    images : sequence of Dataset
+    images : Dataset or sequence of Dataset
         Monochrome images of one patient and study, equal in rows and columns; they are not changed.
     window : (float, float), optional
         Window Center and Window Width (0028,1050), (0028,1051), in the units after the modality transformation; without it
@@ -69,6 +70,8 @@ def grayscale(
 
     Raises
     ------
+    InputError
+        If they are not datasets.
     BuildRefused
         If an image is in colour, sizes, polarity or modality transformations differ, the window's width is below 1, or a mark
         lies outside the images.
@@ -78,6 +81,7 @@ def grayscale(
     A state replaces what the images say: so it repeats their modality transformation and, without `window`, their VOI
     transformations. A MONOCHROME1 image keeps its polarity by Presentation LUT Shape INVERSE (PS3.4 N.2.1, PS3.3 C.11.6).
     """
+    images = given.several(images, what="images")
     _check(images, window=window, marks=marks, frame=frame)
     sources = inheritable(images)
     layer = GraphicLayer("ANNOTATIONS", order=1, description="Marks and words")

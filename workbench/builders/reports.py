@@ -4,7 +4,7 @@ Knows: how regions and their numbers are written down as content items.
 Does not know: how the numbers were found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import highdicom.sr as hd
@@ -15,7 +15,8 @@ from pydicom.uid import generate_uid
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
 from workbench.builders.sources import inherit, inheritable, is_multi_frame, plain
 from workbench.entities import Code, InstanceRef, Mark, Polyline, Text, html_table
-from workbench.errors import BuildRefused
+from workbench.errors import BuildRefused, InputError
+from workbench.files import given
 
 __all__ = ["Measurement", "Region", "measurement"]
 
@@ -92,7 +93,7 @@ class Region:
 
 
 def measurement(
-    regions: Sequence[Region],
+    regions: Region | Sequence[Region],
     *,
     title: Code = IMAGING_REPORT,
     procedure: Code = IMAGING_PROCEDURE,
@@ -102,7 +103,7 @@ def measurement(
 
     Parameters
     ----------
-    regions : sequence of Region
+    regions : Region or sequence of Region
         Of images of one patient and study, which are not changed.
     title : Code
         Document title (CID 7021).
@@ -118,18 +119,21 @@ def measurement(
 
     Raises
     ------
+    InputError
+        If there is anything but regions, or the image of one is not a dataset.
     BuildRefused
         If there is no region, a mark is a text or lies outside its image, a number is not finite, or the images are of
         several patients or studies.
     """
-    for region in regions:
+    found = _listed(regions)
+    for region in found:
         _check(region)
-    evidence = inheritable([*{str(r.image.get("SOPInstanceUID")): r.image for r in regions}.values()])
+    evidence = inheritable([*{str(r.image.get("SOPInstanceUID")): r.image for r in found}.values()])
     try:
         report = hd.MeasurementReport(
             observation_context=hd.ObservationContext(**observers(author)),
             procedure_reported=_concept(procedure),
-            imaging_measurements=[_group(region) for region in regions],
+            imaging_measurements=[_group(region) for region in found],
             title=_concept(title),
             referenced_images=[image for image in evidence if _is_describable(image)] or None,
         )
@@ -146,8 +150,19 @@ def measurement(
         )
     except HIGHDICOM_ERRORS as error:
         raise BuildRefused(f"The measurement report can't be built (PS3.16 TID 1500): {error}") from error
-    inherit(document, regions[0].image)
+    inherit(document, found[0].image)
     return plain(document)
+
+
+def _listed(found: object) -> list[Region]:
+    """Return regions as a list; a single one is a list of one."""
+    listed: list[Region] = []
+    for region in found if isinstance(found, Iterable) else [found]:
+        if not isinstance(region, Region):
+            raise InputError("Wanted are regions, as annotate.measure gives them: Region(image, mark, measurements).")
+        given.one(region.image, what="the image of a region")
+        listed.append(region)
+    return listed
 
 
 def _check(region: Region) -> None:

@@ -22,8 +22,8 @@ from workbench.deid.options import Options
 from workbench.deid.plan import ACTIONS, Plan
 from workbench.deid.plan import plan as planned
 from workbench.entities import Code, Finding, Findings, Severity
-from workbench.errors import BuildRefused, KeyRefused
-from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from workbench.errors import BuildRefused, InputError, KeyRefused
+from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, given
 
 __all__ = ["Released", "apply"]
 
@@ -75,12 +75,16 @@ def apply(plan: Plan, dataset: Dataset, *, keys: Keys) -> Released:
     ------
     KeyRefused
         If `keys` is not a key: nothing is invented in its place.
+    InputError
+        If there is no plan, or no dataset.
     BuildRefused
         If the plan does not cover the dataset.
     """
     if not isinstance(keys, Keys):
         raise KeyRefused("De-identifying needs a key: Keys.create(path) once, Keys.load(path) from then on.")
-    needed = planned(dataset, plan.options)
+    if not isinstance(plan, Plan):
+        raise InputError("De-identifying begins with a plan, then the dataset: apply(plan(dataset), dataset, keys=keys).")
+    needed = planned(given.one(dataset), plan.options)
     chosen = plan.actions
     _covered(needed, chosen)
     patient_id = _text(dataset, "PatientID")

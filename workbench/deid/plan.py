@@ -19,6 +19,7 @@ from workbench.deid._identities import SHORTEST, TEXT, VOCABULARY, Needle, ident
 from workbench.deid._walk import Place, places
 from workbench.deid.options import Options
 from workbench.entities import Rows, html_table
+from workbench.files import given
 from workbench.standard import ConfidentialityRow, attribute_type, confidentiality_of
 
 __all__ = ["ACTIONS", "Plan", "Step", "plan"]
@@ -157,6 +158,8 @@ def plan(dataset: Dataset, options: Options | None = None) -> Plan:
 
     Raises
     ------
+    InputError
+        If it is not a dataset.
     LimitExceeded
         If sequences are nested deeper than 64 levels.
 
@@ -167,6 +170,7 @@ def plan(dataset: Dataset, options: Options | None = None) -> Plan:
     that the table leaves alone is replaced where it mentions a name or an identifier of a patient that stands elsewhere in
     the same object.
     """
+    given.one(dataset)
     options = options or Options()
     sop_class = str(dataset.get("SOPClassUID", ""))
     people = _people(dataset)

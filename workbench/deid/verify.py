@@ -23,6 +23,7 @@ from workbench.deid.apply import Released
 from workbench.deid.options import Options
 from workbench.deid.plan import plan
 from workbench.entities import Finding, Findings, Severity
+from workbench.files import given
 
 __all__ = ["verify"]
 
@@ -50,13 +51,20 @@ def verify(original: Dataset, released: Dataset | Released, *, identities: Itera
     Findings
         Empty if nothing was found. A finding names the place and the kind of identity, never the value.
 
+    Raises
+    ------
+    InputError
+        If one of them is not a dataset.
+
     Notes
     -----
     Parts of names need 3 characters, other identifiers 4, to be looked for. A part of a name or an identifier that is found
     among words of the standard or of a maker, as in Code Meaning or Manufacturer, is a warning. Nothing can be found here
     that is drawn into pixels.
     """
-    dataset = released.dataset if isinstance(released, Released) else released
+    original = given.one(original, what="the original dataset")
+    dataset = released.dataset if isinstance(released, Released) else given.one(released, what="the released dataset")
+    identities = [identities] if isinstance(identities, str) else identities
     needles = sorted(_needles(original, Options.of(dataset), identities), key=lambda n: (n.kind, n.text))
     found = list(_in_values(dataset, needles))
     findings = [_finding(path, needle.kind, is_certain=is_certain) for path, needle, is_certain in found]

@@ -14,6 +14,11 @@ __all__ = ["Circle", "Ellipse", "Mark", "Point", "Polyline", "Text", "Vertex"]
 Vertex = tuple[float, float]
 
 
+def _box(*vertices: Vertex) -> tuple[float, float, float, float]:
+    columns, rows = zip(*vertices, strict=True)
+    return min(columns), min(rows), max(columns), max(rows)
+
+
 def _finite(*vertices: Vertex) -> None:
     for vertex in vertices:
         if not all(math.isfinite(x) for x in vertex):
@@ -41,6 +46,11 @@ class Point:
         """The point itself."""
         return (self.at,)
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        return _box(self.at)
+
 
 @dataclass(frozen=True, slots=True)
 class Polyline:
@@ -65,6 +75,11 @@ class Polyline:
     def closed(self) -> bool:
         """Whether the line ends where it began and so has an inside."""
         return len(self.vertices) > 3 and self.vertices[0] == self.vertices[-1]
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        return _box(*self.vertices)
 
     @classmethod
     def polygon(cls, *vertices: Vertex) -> "Polyline":
@@ -102,6 +117,12 @@ class Circle:
     def vertices(self) -> tuple[Vertex, ...]:
         """Centre, then a point of the perimeter, as PS3.3 C.10.5.1.2 orders them."""
         return (self.center, (self.center[0] + self.radius, self.center[1]))
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        (c, r), size = self.center, self.radius
+        return c - size, r - size, c + size, r + size
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +162,14 @@ class Ellipse:
             (c - minor * y, r + minor * x),
         )
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        turn, (a, b), (c, r) = math.radians(self.angle_deg), self.radii, self.center
+        wide = math.hypot(a * math.cos(turn), b * math.sin(turn))
+        tall = math.hypot(a * math.sin(turn), b * math.cos(turn))
+        return c - wide, r - tall, c + wide, r + tall
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -167,6 +196,11 @@ class Text:
     def vertices(self) -> tuple[Vertex, ...]:
         """The anchor."""
         return (self.at,)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        return _box(self.at)
 
 
 Mark = Point | Polyline | Circle | Ellipse | Text

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from workbench.entities import plain
 from workbench.errors import InputError
 from workbench.figures._drawing import add_axes, color_bar, families, heading, letters, paper, scale_bar, settled, show, text
+from workbench.files import given
 from workbench.rendering import RenderPlan, Spacing, Window, orientation, render, resolve, spacing
 
 __all__ = ["caption", "contact_sheet", "image", "panel"]
@@ -142,12 +143,12 @@ def _value_bar(axes: Axes, plan: RenderPlan, frame: int) -> None:
     color_bar(axes, colors, low=low, high=high, label=label)
 
 
-def contact_sheet(datasets: Iterable[Dataset], *, columns: int = 6, limit: int = 60, title: str = "") -> Figure:
+def contact_sheet(datasets: Dataset | Iterable[Dataset], *, columns: int = 6, limit: int = 60, title: str = "") -> Figure:
     """Return a figure with one small picture an image: the middle frame where there are several.
 
     Parameters
     ----------
-    datasets : iterable of Dataset
+    datasets : Dataset or iterable of Dataset
         Images; what can't be shown is a gray tile that says so.
     columns : int
         Pictures in a line.
@@ -159,12 +160,12 @@ def contact_sheet(datasets: Iterable[Dataset], *, columns: int = 6, limit: int =
     Raises
     ------
     InputError
-        If there are no datasets, or `columns` or `limit` is less than 1.
+        If there are no datasets, something else is among them, or `columns` or `limit` is less than 1.
     """
-    source = iter(datasets)
+    source = iter(given.many(datasets, what="images"))
     if columns < 1 or limit < 1:
         raise InputError("A contact sheet needs at least one column and one picture.")
-    shown = list(islice(source, limit))
+    shown = given.several(islice(source, limit), what="images")
     if not shown:
         raise InputError("A contact sheet needs at least one dataset.")
     rest = sum(1 for _ in source)

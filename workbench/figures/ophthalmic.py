@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from workbench.errors import AttributeUnusable
 from workbench.figures._drawing import ACCENT, add_axes, heading, letters, paper, scale_bar, settled, show, text
 from workbench.figures.images import caption
+from workbench.files import given
 from workbench.rendering import orientation, render, resolve, spacing
 
 __all__ = ["ophthalmic"]
@@ -51,11 +52,15 @@ def ophthalmic(
 
     Raises
     ------
+    InputError
+        If one of them is not a dataset.
     AttributeUnusable
         If no frame of the volume has its place in this localizer (PS3.3 C.8.17.10.1).
     PixelDataUnusable
         If there is no such frame, or an image can't be decoded.
     """
+    given.one(volume, what="a tomography image")
+    given.one(localizer, what="its localizer")
     places = dict(_places(volume, localizer))
     if not places:
         raise AttributeUnusable(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench.entities import plain
-from workbench.errors import AttributeUnusable
+from workbench.errors import AttributeUnusable, InputError
 from workbench.figures._drawing import (
     ACCENT,
     FAINT,
@@ -83,6 +83,13 @@ class _Upright:
         return (low[x], high[x], high[y], low[y]) if axis == 2 else (low[x], high[x], low[y], high[y])
 
 
+def _check(suv: object, ct: object) -> None:
+    if not isinstance(suv, Volume):
+        raise InputError("A PET figure is of a volume, not of datasets: pass quantification.suv(datasets).")
+    if ct is not None and not isinstance(ct, Volume):
+        raise InputError("What lies beneath a PET is a volume: pass ct=quantification.volume(datasets).")
+
+
 def pet(
     suv: Volume,
     ct: Volume | None = None,
@@ -113,9 +120,12 @@ def pet(
 
     Raises
     ------
+    InputError
+        If datasets are passed in place of volumes.
     AttributeUnusable
         If a volume holds no finite value, the two are of different frames of reference, or `vmax` is not greater than 0.
     """
+    _check(suv, ct)
     if ct is not None and ct.frame_of_reference_uid != suv.frame_of_reference_uid:
         raise AttributeUnusable(
             "PET and CT have different Frame of Reference UIDs (0020,0052), so it is not known how they lie over each other "

@@ -19,6 +19,7 @@ from workbench.entities import Mark, plain
 from workbench.entities.marks import Text
 from workbench.figures._drawing import families, settled
 from workbench.figures.images import panel
+from workbench.files import given
 from workbench.rendering import GraphicObject, Spatial, TextObject, Window, resolve
 
 __all__ = ["marks", "presentation"]
@@ -43,12 +44,14 @@ def presentation(image: Dataset, state: Dataset, *, frame: int = 0, title: str |
 
     Raises
     ------
+    InputError
+        If image or state is not a dataset.
     AttributeUnusable
         If the state does not refer to the image.
     PixelDataUnusable
         If the image can't be decoded.
     """
-    plan = resolve(image, state=state)
+    plan = resolve(image, state=given.one(state, what="a presentation state"))
     figure, axes = panel(image, plan, frame=frame, title=title)
     planned = plan.frame(frame)
     layers = list(dict.fromkeys(a.layer.name for a in planned.annotations))
@@ -63,7 +66,7 @@ def presentation(image: Dataset, state: Dataset, *, frame: int = 0, title: str |
 
 def marks(
     image: Dataset,
-    marks: Iterable[Mark],
+    marks: Mark | Iterable[Mark],
     *,
     frame: int = 0,
     window: tuple[float, float] | Window | None = None,
@@ -75,7 +78,7 @@ def marks(
     ----------
     image : Dataset
         An image.
-    marks : iterable of Mark
+    marks : Mark or iterable of Mark
         Points, polylines, circles, ellipses and texts in image coordinates (column, row).
     frame : int
         Index of the frame, from 0.
@@ -87,7 +90,7 @@ def marks(
     plan = resolve(image, window=window)
     figure, axes = panel(image, plan, frame=frame, title=title)
     area = plan.frame(frame).spatial
-    for index, mark in enumerate(marks):
+    for index, mark in enumerate([marks] if isinstance(marks, Mark) else marks):
         color = _COLORS[index % len(_COLORS)]
         points = np.array(mark.vertices, np.float64)
         if isinstance(mark, Text):

@@ -4,6 +4,7 @@ Knows: files of PS3.10, encoded datasets, temporary names.
 Does not know: archives, networks, what a dataset means.
 """
 
+from workbench.files import given
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 from workbench.files.reading import Limits, Reading, read
 from workbench.files.whole import INCOMPLETE_FILES, save, write_whole
@@ -15,6 +16,7 @@ __all__ = [
     "Limits",
     "Part10",
     "Reading",
+    "given",
     "meta_bytes",
     "read",
     "save",

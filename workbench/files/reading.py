@@ -20,9 +20,10 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from workbench.entities import Finding, Findings, Severity
-from workbench.errors import LimitExceeded, NotDicom
+from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
 from workbench.files._contents import missing_content
 from workbench.files.encoding import Encoding, Source, encoding_of, guess_encoding, open_source, what_it_looks_like
+from workbench.files.inflating import inflated
 from workbench.files.part10 import is_prefixed, meta_start, parse_meta
 from workbench.files.walker import Element, Ending, Structure, walk
 
@@ -270,25 +271,19 @@ def _same(a: Encoding, b: Encoding) -> bool:
 
 def _inflate(job: _Job, offset: int) -> bytes:
     """Return the inflated dataset, bounded (PS3.5 A.5)."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    limit = job.limits.inflated_bytes
-    parts, total = [], 0
+    limit, parts = job.limits.inflated_bytes, []
+    pieces = (job.source.at(start, 1 << 16) for start in range(offset, job.source.size, 1 << 16))
     try:
-        while not inflater.eof and (chunk := inflater.unconsumed_tail or job.source.at(offset, 1 << 16)):
-            if chunk is not inflater.unconsumed_tail:
-                offset += len(chunk)
-            parts.append(inflater.decompress(chunk, 1 << 20))
-            total += len(parts[-1])
-            if total > limit:
-                raise LimitExceeded(
-                    f"{job.name} inflates to more than {limit} bytes (PS3.5 A.5). "
-                    "Pass limits=Limits(inflated_bytes=...) if that is what it should be."
-                )
-    except zlib.error:
-        job.incomplete("PS3.5 A.5", f"The deflated dataset is damaged; {total} bytes could be inflated.")
-    else:
-        if not inflater.eof:
-            job.incomplete("PS3.5 A.5", f"The deflated dataset is cut short; {total} bytes could be inflated.")
+        for part in inflated(pieces, limit_bytes=limit):
+            parts.append(part)  # noqa: PERF402 - what came before an error is kept
+    except LimitExceeded:
+        raise LimitExceeded(
+            f"{job.name} inflates to more than {limit} bytes (PS3.5 A.5). "
+            "Pass limits=Limits(inflated_bytes=...) if that is what it should be."
+        ) from None
+    except (zlib.error, DatasetIncomplete) as error:
+        what = "damaged" if isinstance(error, zlib.error) else "cut short"
+        job.incomplete("PS3.5 A.5", f"The deflated dataset is {what}; {sum(map(len, parts))} bytes could be inflated.")
     return b"".join(parts)
 
 

@@ -5,7 +5,7 @@ Does not know: how a region is measured or an object is built.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,9 @@ from pydicom.dataset import Dataset
 
 from workbench import builders
 from workbench.builders import Author, Measurement, Region
-from workbench.entities import Circle, Code, Ellipse, InstanceRef, Mark, Polyline, Text
-from workbench.errors import AttributeUnusable
+from workbench.entities import Circle, Code, Ellipse, InstanceRef, Mark, Polyline, Text, html_table
+from workbench.errors import AttributeUnusable, InputError
+from workbench.files import given
 from workbench.flows.audit import Audit
 from workbench.quantification import regions
 from workbench.rendering import modality_values, units
@@ -30,17 +31,38 @@ LARGEST, SMALLEST = Code("56851009", "SCT", "Maximum"), Code("255605001", "SCT",
 INTENSITIES = {
     "HU": (Code("112031", "DCM", "Attenuation Coefficient"), Code("[hnsf'U]", "UCUM", "Hounsfield unit")),
     "g/ml": (Code("126401", "DCM", "SUVbw"), Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight")),
-    "BQML": (Code("126402", "DCM", "Tracer Concentration"), Code("Bq/ml", "UCUM", "Becquerels/milliliter")),
+    "BQML": (Code("126377", "DCM", "Tracer Concentration"), Code("Bq/ml", "UCUM", "Becquerels/milliliter")),
 }
+_SYNONYMS = {
+    "hu": "HU", "hounsfield": "HU", "[hnsf'u]": "HU",
+    "g/ml": "g/ml", "g/ml{suvbw}": "g/ml", "suv": "g/ml", "suvbw": "g/ml",
+    "bqml": "BQML", "bq/ml": "BQML",
+}  # fmt: skip
+_ACCEPTED = "'HU', 'g/ml' (SUV by body weight) or 'BQML' (Bq/ml)"
+_ROUNDING = 1e-6  # pixels
+_IN_COLOUR = (
+    "no presentation state: the first image is in colour; grayscale presentation states are for MONOCHROME images (PS3.4 N.2.1)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Three objects about the same regions."""
+    """Three objects about the same regions.
+
+    Parameters
+    ----------
+    report, selection : Dataset
+        The measurement report and the key object selection.
+    presentation : Dataset, optional
+        The presentation state.
+    note : str
+        Why there is no presentation state, where there is none.
+    """
 
     report: Dataset
     presentation: Dataset | None
     selection: Dataset
+    note: str = ""
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -48,7 +70,17 @@ class Derived:
         return tuple(d for d in (self.report, self.presentation, self.selection) if d is not None)
 
     def __repr__(self) -> str:
-        return f"Derived({', '.join(InstanceRef.of(d).sop_class_name for d in self.datasets)})"
+        said = ", ".join(InstanceRef.of(d).sop_class_name for d in self.datasets)
+        return f"Derived({said}{'; ' if self.note else ''}{self.note})"
+
+    def _repr_html_(self) -> str:
+        named = (("report", self.report), ("presentation", self.presentation), ("selection", self.selection))
+        rows: list[dict[str, object]] = []
+        for name, dataset in named:
+            ref = InstanceRef.of(dataset) if dataset is not None else None
+            uid = ref.sop_instance_uid if ref else "none"
+            rows.append({"object": name, "SOP class": ref.sop_class_name if ref else "", "SOP Instance UID": uid})
+        return html_table(rows, caption=self.note)
 
 
 def measure(
@@ -73,10 +105,10 @@ def measure(
     frame : int
         Index of the frame, from 0.
     values : ndarray, shape (rows, columns), optional
-        What is measured instead of the image's own modality values, such as SUV.
+        What is measured instead of the image's own modality values, such as SUV; `unit` says what they count.
     unit : str, optional
-        ``HU``, ``g/ml`` (SUV by body weight) or ``BQML``; by default that of the image. Values in any other unit have no
-        standard code: of them only the area is given.
+        ``HU``, ``g/ml`` (SUV by body weight) or ``BQML``, or another common name of one of them; by default that of the image.
+        Where that is none of these there is no standard code: only the area is given.
     label : str
         What a reader calls it.
     finding, site : Code, optional
@@ -89,14 +121,20 @@ def measure(
 
     Raises
     ------
+    InputError
+        If there is no dataset, the unit is not known or is not that of the image, or `values` come without a unit.
     AttributeUnusable
-        If there is no image, the mark has no inside, holds no pixel centre, or neither area nor values can be given.
+        If there is no image, the mark has no inside, reaches outside the image or holds no pixel centre, the values have another
+        shape, or neither area nor values can be given.
     """
-    shape = _shape(image)
+    shape = _shape(given.one(image, what="an image"))
+    if values is not None and np.shape(values) != shape:
+        raise AttributeUnusable(f"values= has the shape {np.shape(values)}; (rows, columns) of this image are {shape}.")
     mask = _mask(mark, shape)
+    _refuse_outside(mark, shape, label=label)
     if not mask.any():
         raise AttributeUnusable(f"Region {label!r} holds no pixel centre: draw it larger or inside the image.")
-    named = unit if unit is not None else units(image, frame=frame)
+    named = _unit(image, unit, frame=frame, is_own=values is None)
     spacing = _spacing_mm(image)
     taken = modality_values(image, frame=frame) if values is None and named in INTENSITIES else values
     statistics = regions.statistics(np.zeros(shape) if taken is None else taken, mask, units=named or "1", pixel_spacing_mm=spacing)
@@ -117,7 +155,7 @@ def measure(
 
 
 def annotate(
-    found: Sequence[Region],
+    found: Region | Sequence[Region],
     *,
     window: tuple[float, float] | None = None,
     description: str = "Measured regions",
@@ -128,7 +166,7 @@ def annotate(
 
     Parameters
     ----------
-    found : sequence of Region
+    found : Region or sequence of Region
         On images of one patient and study.
     window : (float, float), optional
         Center and width that the presentation state keeps.
@@ -142,20 +180,23 @@ def annotate(
     Returns
     -------
     Derived
-        There is no presentation state where the first region's image is in colour.
+        There is no presentation state where the first region's image is in colour; its `note` says so.
 
     Raises
     ------
+    InputError
+        If there is anything but regions.
     BuildRefused
         If there are no regions, or their images are of several patients or studies.
     """
     with (audit or Audit()).step("build") as step:
-        report = builders.measurement(found, author=author)
-        presentation = _presentation(found, window=window, description=description, author=author)
-        images = list({str(r.image.SOPInstanceUID): r.image for r in found}.values())
+        listed = list(found) if isinstance(found, Iterable) else [found]
+        report = builders.measurement(listed, author=author)
+        presentation = _presentation(listed, window=window, description=description, author=author)
+        images = list({str(r.image.SOPInstanceUID): r.image for r in listed}.values())
         others = [d for d in (report, presentation) if d is not None]
         selection = builders.selection([*images, *others], description=description, author=author)
-        derived = Derived(report, presentation, selection)
+        derived = Derived(report, presentation, selection, "" if presentation is not None else _IN_COLOUR)
         step.count, step.verified = len(derived.datasets), True
         step.note = ", ".join(InstanceRef.of(d).sop_class_name for d in derived.datasets)
     return derived
@@ -169,9 +210,15 @@ def _presentation(
     if not str(first.image.get("PhotometricInterpretation")).startswith("MONOCHROME"):
         return None
     same = [r for r in found if r.image.SOPInstanceUID == first.image.SOPInstanceUID and r.frame == first.frame]
-    marks = [m for r in same for m in (r.mark, Text(_words(r), r.mark.vertices[0]))]
+    marks = [m for r in same for m in (r.mark, Text(_words(r), _beside(r.mark, _shape(r.image))))]
     frame = first.frame if "NumberOfFrames" in first.image else None
     return builders.grayscale([first.image], window=window, marks=marks, frame=frame, description=description, author=author)
+
+
+def _beside(mark: Mark, shape: tuple[int, int]) -> tuple[float, float]:
+    """Return where words do not cover a mark: to the right of it, at its top, inside the image."""
+    _, top, right, _ = mark.bounds
+    return min(max(right, 0.0), float(shape[1])), min(max(top, 0.0), float(shape[0]))
 
 
 def _words(region: Region) -> str:
@@ -185,6 +232,33 @@ def _shape(image: Dataset) -> tuple[int, int]:
     if not isinstance(rows, int) or not isinstance(columns, int) or rows < 1 or columns < 1:
         raise AttributeUnusable("A region needs an image with Rows (0028,0010) and Columns (0028,0011) (PS3.3 C.7.6.3).")
     return rows, columns
+
+
+def _unit(image: Dataset, unit: str | None, *, frame: int, is_own: bool) -> str:
+    """Return the unit of what is measured, by the key of :data:`INTENSITIES` where it has one."""
+    own = units(image, frame=frame)
+    if own == "GML" and (image.get("SUVType") or "BW") == "BW":  # PS3.3 C.8.9.1: BW where it is absent
+        own = "g/ml"
+    own = _SYNONYMS.get(own.lower(), own)
+    if unit is None:
+        if not is_own:
+            raise InputError(f"values= need unit=: {_ACCEPTED}.")
+        return own
+    asked = _SYNONYMS.get(str(unit).strip().lower())
+    if asked is None:
+        raise InputError(f"unit= is not known: accepted are {_ACCEPTED}.")
+    if is_own and own and own != asked:
+        raise InputError(f"The values of this image are in {own}, not in {asked}: leave unit= out, or pass values= in {asked}.")
+    return asked
+
+
+def _refuse_outside(mark: Mark, shape: tuple[int, int], *, label: str) -> None:
+    (left, top, right, bottom), (rows, columns) = mark.bounds, shape
+    if min(left, top) < -_ROUNDING or right > columns + _ROUNDING or bottom > rows + _ROUNDING:
+        raise AttributeUnusable(
+            f"Region {label!r} reaches outside the image of {rows} rows and {columns} columns (PS3.3 C.18.6.1): "
+            "move it or draw it smaller."
+        )
 
 
 def _mask(mark: Mark, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ Knows: the order of work of a release, and its audit line.
 Does not know: which attributes are affected; that is deid's.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,8 +14,9 @@ from pydicom.dataset import Dataset
 from workbench import deid
 from workbench.entities import Findings, InstanceRef, Rows, Severity, uid_checked
 from workbench.errors import InputError, KeyRefused
-from workbench.files import save
+from workbench.files import given, read, save
 from workbench.flows.audit import Audit
+from workbench.inspection import differences
 
 __all__ = ["Release", "ReleasedInstance", "release"]
 
@@ -80,11 +81,11 @@ class Release(Rows[ReleasedInstance]):
 
 
 def release(
-    datasets: Iterable[Dataset],
+    datasets: Dataset | Iterable[Dataset],
     *,
     keys: deid.Keys,
     options: deid.Options | None = None,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     progress: Callable[[int], None] | None = None,
     audit: Audit | None = None,
 ) -> Release:
@@ -92,13 +93,13 @@ def release(
 
     Parameters
     ----------
-    datasets : iterable of Dataset
+    datasets : Dataset or iterable of Dataset
         The originals; they are not changed.
     keys : Keys
         The secret behind new UIDs and pseudonyms.
     options : Options, optional
         Of PS3.15 Annex E; by default the basic profile as it is.
-    folder : Path, optional
+    folder : Path or str, optional
         Where files are written, named by their new SOP Instance UIDs.
     progress : callable, optional
         Called with how many are done.
@@ -112,16 +113,20 @@ def release(
 
     Raises
     ------
+    InputError
+        If a path or anything else stands in place of datasets.
     KeyRefused
         If there is no key.
     StorageFull
         If there is no space left; what was written until then is whole.
     """
+    originals, into = given.many(datasets), None if folder is None else Path(folder)
     rows: list[ReleasedInstance] = []
     kept: list[Dataset] = []
+    before: dict[str, Dataset] = {}
     with (audit or Audit()).step("de-identify") as step:
-        for done, original in enumerate(datasets, 1):
-            row, dataset = _one(done, original, keys=keys, options=options, folder=folder)
+        for done, original in enumerate(originals, 1):
+            row, dataset = _one(done, original, keys=keys, options=options, folder=into, before=before)
             rows.append(row)
             if dataset is not None:
                 kept.append(dataset)
@@ -134,9 +139,16 @@ def release(
 
 
 def _one(
-    number: int, original: Dataset, *, keys: deid.Keys, options: deid.Options | None, folder: Path | None
+    number: int,
+    original: Dataset,
+    *,
+    keys: deid.Keys,
+    options: deid.Options | None,
+    folder: Path | None,
+    before: dict[str, Dataset],
 ) -> tuple[ReleasedInstance, Dataset | None]:
     try:
+        given.one(original)
         sop_class = InstanceRef.of(original).sop_class_name
         plan = deid.plan(original, options)
         released = deid.apply(plan, original, keys=keys)
@@ -154,5 +166,23 @@ def _one(
         return row, None
     dataset = released.dataset
     uid = uid_checked(dataset.SOPInstanceUID)
-    file = save(dataset, folder / f"{uid}.dcm").name if folder is not None else ""
+    file = f"{uid}.dcm" if folder is not None else ""
+    if not _is_kept(dataset, folder / file if folder is not None else None, before):
+        message = "Another instance with the same SOP Instance UID and other content was released before it (PS3.3 C.12.1)."
+        return ReleasedInstance(number, "", sop_class, len(plan), 1, warnings, "held back", message=message), None
+    before[uid] = dataset
     return ReleasedInstance(number, uid, sop_class, len(plan), 0, warnings, "released", file), dataset
+
+
+def _is_kept(dataset: Dataset, path: Path | None, before: Mapping[str, Dataset]) -> bool:
+    """Keep a release under its UID, in its file where there is one; say whether nothing else is there."""
+    uid = str(dataset.SOPInstanceUID)
+    if uid in before:
+        return not differences(before[uid], dataset)
+    if path is None:
+        return True
+    try:
+        save(dataset, path, exist_ok=False)
+    except FileExistsError:
+        return not differences(read(path).dataset, dataset)
+    return True

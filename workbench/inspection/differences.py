@@ -15,6 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
 from workbench.entities import Rows, plain
+from workbench.files import given
 from workbench.inspection._walk import element, multiple, path_of, text_of
 
 __all__ = ["Difference", "Differences", "differences"]
@@ -75,6 +76,11 @@ def differences(a: Dataset, b: Dataset, *, ignore: Iterable[str] = (), meta: boo
     meta : bool
         Whether the file meta information (group 0002) is compared too.
 
+    Raises
+    ------
+    InputError
+        If one of them is not a dataset.
+
     Examples
     --------
     >>> a, b = Dataset(), Dataset()
@@ -82,9 +88,9 @@ def differences(a: Dataset, b: Dataset, *, ignore: Iterable[str] = (), meta: boo
     >>> [(d.path, d.kind, d.left, d.right) for d in differences(a, b)]
     [('Rows', 'changed', '512', '256'), ('Columns', 'added', '', '256')]
     """
-    passed = frozenset(ignore)
+    passed = frozenset([ignore] if isinstance(ignore, str) else ignore)
     rows: list[Difference] = []
-    stack = [_steps(_Pair(a, b))]
+    stack = [_steps(_Pair(given.one(a), given.one(b)))]
     if meta:
         stack.append(_steps(_Pair(_meta(a), _meta(b))))
     while stack:  # nesting costs no recursion

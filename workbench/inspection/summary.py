@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from workbench.entities import html_safe, plain
+from workbench.files import given
 from workbench.inspection._walk import element, text_of, uid_name, walk
 
 __all__ = ["Line", "Summary", "summary"]
@@ -60,6 +61,11 @@ def summary(dataset: Dataset) -> Summary:
     dataset : pydicom.Dataset
         Any dataset; what it does not have is left out.
 
+    Raises
+    ------
+    InputError
+        If it is not a dataset.
+
     Examples
     --------
     >>> image = Dataset()
@@ -67,13 +73,15 @@ def summary(dataset: Dataset) -> Summary:
     >>> summary(image)["Kind"], summary(image)["Pixels"]
     ('CT Image Storage', '512 rows × 512 columns')
     """
+    given.one(dataset)
     made: tuple[tuple[str, Callable[[Dataset], str], bool], ...] = (
         ("Kind", _kind, False),
         ("Patient", lambda d: _joined(d, ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge")), True),
         ("Study", lambda d: _joined(d, ("StudyDate", "StudyTime", "StudyDescription", "AccessionNumber")), True),
         ("Series", lambda d: _joined(d, ("Modality", "SeriesNumber", "SeriesDate", "SeriesDescription", "Laterality")), True),
         ("Made by", lambda d: _joined(d, ("Manufacturer", "ManufacturerModelName", "SoftwareVersions")), False),
-        ("Institution", lambda d: _joined(d, ("InstitutionName", "StationName")), True),
+        ("Station", lambda d: _joined(d, ("StationName",)), True),
+        ("Institution", lambda d: _joined(d, ("InstitutionName",)), True),
         ("Pixels", _pixels, False),
         ("Geometry", _geometry, False),
         ("Encoding", _encoding, False),

@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag, Tag
 
 from workbench.entities import cell_safe, plain
 from workbench.errors import AttributeUnusable
-from workbench.files import write_whole
+from workbench.files import given, write_whole
 from workbench.inspection._walk import BULK, element, multiple, text_of
 
 __all__ = ["table", "to_csv", "to_parquet"]
@@ -31,14 +31,14 @@ _STEP = re.compile(r"([^.\[\]]+)(?:\[(\d+)\])?")
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # the form with points is that of ACR-NEMA (PS3.5 6.2, note to DA)
 
 
-def table(datasets: Iterable[Dataset], keywords: Iterable[str] | None = None) -> pd.DataFrame:
+def table(datasets: Dataset | Iterable[Dataset], keywords: str | Iterable[str] | None = None) -> pd.DataFrame:
     r"""Return a DataFrame with one row a dataset and one column a keyword.
 
     Parameters
     ----------
-    datasets : iterable of pydicom.Dataset
+    datasets : pydicom.Dataset or iterable of pydicom.Dataset
         Instances, or the identifiers that a query gave.
-    keywords : iterable of str, optional
+    keywords : str or iterable of str, optional
         Keywords or tags (``00100010``), or dotted paths through sequences such as
         ``RadiopharmaceuticalInformationSequence.RadionuclideTotalDose`` (all items) or with an index
         (``ReferencedSeriesSequence[0].SeriesInstanceUID``). By default every standard attribute at the top level
@@ -56,6 +56,8 @@ def table(datasets: Iterable[Dataset], keywords: Iterable[str] | None = None) ->
     ------
     AttributeUnusable
         If a keyword is not in the data dictionary (PS3.6).
+    InputError
+        If `datasets` are not datasets.
 
     Examples
     --------
@@ -65,7 +67,8 @@ def table(datasets: Iterable[Dataset], keywords: Iterable[str] | None = None) ->
     >>> frame.StudyDate[0].year, int(frame.Rows[0]), frame.PixelSpacing[0]
     (2026, 512, (0.5, 0.5))
     """
-    rows = list(datasets)
+    rows = given.several(datasets)
+    keywords = [keywords] if isinstance(keywords, str) else keywords
     paths = _present(rows) if keywords is None else {name: _steps(name) for name in keywords}
     columns: dict[str, pd.Series[Any]] = {}
     kept: list[str] = []

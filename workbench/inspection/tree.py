@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from workbench.entities import html_safe, plain
+from workbench.files import given
 from workbench.inspection._walk import Node, text_of, uid_name, walk
 
 __all__ = ["Tree", "tree"]
@@ -80,6 +81,11 @@ def tree(dataset: Dataset, *, max_rows: int = 3000, max_depth: int = 32) -> Tree
     max_rows, max_depth : int
         What is beyond them is counted, not shown.
 
+    Raises
+    ------
+    InputError
+        If it is not a dataset.
+
     Examples
     --------
     >>> image = Dataset()
@@ -87,7 +93,7 @@ def tree(dataset: Dataset, *, max_rows: int = 3000, max_depth: int = 32) -> Tree
     >>> print(tree(image))
     (0010,0010) PN Patient's Name = DOE␛[31m^JANE
     """
-    return Tree(dataset, max_rows, max_depth)
+    return Tree(given.one(dataset), max_rows, max_depth)
 
 
 def _line(node: Node) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
+from workbench.files import given
 from workbench.quantification._attributes import named, number
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
@@ -24,10 +25,12 @@ def images(datasets: Dataset | Iterable[Dataset]) -> list[Dataset]:
 
     Raises
     ------
+    InputError
+        If they are not datasets.
     AttributeUnusable
         If there are none, or they are not PET, of several series, or contradict each other.
     """
-    found = [datasets] if isinstance(datasets, Dataset) else list(datasets)
+    found = given.several(datasets, what="the images of a PET series")
     if not found:
         raise AttributeUnusable("SUV needs the images of a PET series; none were given.")
     for image in found:

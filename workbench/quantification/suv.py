@@ -157,7 +157,7 @@ def _factor(weight_kg: float, given: Injection) -> float:
 
 
 def suv(
-    datasets: Iterable[Dataset],
+    datasets: Dataset | Iterable[Dataset],
     *,
     weight_kg: float | None = None,
     injection: Injection | None = None,
@@ -167,7 +167,7 @@ def suv(
 
     Parameters
     ----------
-    datasets : iterable of Dataset
+    datasets : Dataset or iterable of Dataset
         The images of one series and one time point, in any order.
     weight_kg : float, optional
         Instead of Patient's Weight (0010,1030).

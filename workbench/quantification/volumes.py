@@ -14,11 +14,13 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from workbench.errors import AttributeUnusable, PixelDataUnusable
+from workbench.files import given
 from workbench.quantification._attributes import named, number, numbers
 
 __all__ = ["Volume", "mip", "resample", "volume"]
 
 _PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _SPACING_TOLERANCE = 0.01
 _UNIT_TOLERANCE = 1e-3
 
@@ -116,13 +118,15 @@ def volume(
 
     Raises
     ------
+    InputError
+        If `datasets` are not datasets.
     AttributeUnusable
         If an image has no plane, if orientation, spacing, size or frame of reference differ, if two slices are at the
         same place, or if slices are missing.
     PixelDataUnusable
-        If pixels can't be decoded or have more than one sample.
+        If pixels are missing, can't be decoded or have more than one sample.
     """
-    images = [datasets] if isinstance(datasets, Dataset) else list(datasets)
+    images = given.several(datasets, what="images")
     if not images:
         raise AttributeUnusable("A volume needs images; none were given.")
     planes = [plane for image in images for plane in _planes(image)]
@@ -261,6 +265,10 @@ def _stacked(planes: list[_Plane], values: Callable[[Dataset], NDArray[Any]] | N
 
 
 def _stored(image: Dataset) -> NDArray[Any]:
+    if not any(image.get(keyword) for keyword in _PIXELS):
+        raise PixelDataUnusable(
+            f"Pixel Data (7FE0,0010) is missing or empty in {named(image)} (PS3.3 C.7.6.3): was it read without its pixels?"
+        )
     try:
         return image.pixel_array
     except Exception as error:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.errors import AttributeUnusable
+from workbench.files import given
 from workbench.rendering._reading import floats, functional_groups, is_little_endian, items, text
 from workbench.rendering.lookup import LookupTable, lookup_table
 from workbench.rendering.pixels import LIMIT_BYTES, decoded, layout
@@ -132,12 +133,14 @@ def modality_values(image: Dataset, *, frame: int | None = None, limit_bytes: in
 
     Raises
     ------
+    InputError
+        If it is not a dataset.
     PixelDataUnusable
         If the pixels can't be decoded.
     AttributeUnusable
         If it is a colour image, or its modality transformation is malformed.
     """
-    shape = layout(image)
+    shape = layout(given.one(image, what="an image"))
     if shape.is_color:
         raise AttributeUnusable("A colour image has no modality values: they belong to MONOCHROME1 and MONOCHROME2 (PS3.3 C.11.1).")
     stored, _ = decoded(image, shape, frame=frame, limit_bytes=limit_bytes)

@@ -18,6 +18,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGTransferSyntaxes
 
 from workbench.errors import PixelDataUnusable
+from workbench.files import given
 from workbench.rendering._codestream import mended, size, unpacked_runs
 from workbench.rendering._reading import attribute, frame_count, integer, text, transfer_syntax_uid
 
@@ -199,11 +200,13 @@ def pixels(image: Dataset, frame: int | None = None, *, limit_bytes: int = LIMIT
 
     Raises
     ------
+    InputError
+        If it is not a dataset.
     PixelDataUnusable
         If the attributes are out of range, the data too short or too large, the frame is not there, or no installed
         decoder can read the transfer syntax.
     """
-    return decoded(image, layout(image), frame=frame, limit_bytes=limit_bytes)[0]
+    return decoded(image, layout(given.one(image, what="an image")), frame=frame, limit_bytes=limit_bytes)[0]
 
 
 def decoded(image: Dataset, shape: Layout, *, frame: int | None, limit_bytes: int = LIMIT_BYTES) -> tuple[NDArray[Any], str]:

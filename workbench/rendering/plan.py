@@ -4,7 +4,7 @@ Knows: how an image's own attributes, a presentation state and the caller's wish
 Does not know: how a frame is computed from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench.entities import Finding, Findings, Severity
-from workbench.errors import AttributeUnusable
+from workbench.errors import AttributeUnusable, InputError
+from workbench.files import given
 from workbench.rendering._reading import floats, is_little_endian, items, text, words
 from workbench.rendering._referring import frames_named, refers_to, state_refers_to
 from workbench.rendering.annotations import Annotation, annotations
@@ -123,8 +124,7 @@ class RenderPlan:
         """
         if self.layout.is_color:
             raise AttributeUnusable("A colour image has no window: it belongs to MONOCHROME1 and MONOCHROME2 (PS3.3 C.11.2).")
-        chosen = window if isinstance(window, Window) else Window(float(window[0]), float(window[1]))
-        return replace(self, frames=tuple(replace(f, voi=chosen) for f in self.frames))
+        return replace(self, frames=tuple(replace(f, voi=_wished(window)) for f in self.frames))
 
 
 def resolve(
@@ -162,15 +162,18 @@ def resolve(
     ------
     PixelDataUnusable
         If there are no pixel data, or their description is out of range.
+    InputError
+        If image or state is not a dataset, or the window not two numbers.
     AttributeUnusable
         If the state does not refer to the image, a transformation is malformed, or there is no such choice.
     """
-    shape = layout(image)
+    shape = layout(given.one(image, what="an image"))
     if state is not None:
+        given.one(state, what="a presentation state")
         _check_state(state, image, shape)
     if shape.is_color and (window is not None or voi not in {"first", "full"}):
         raise AttributeUnusable("A colour image has no window: it belongs to MONOCHROME1 and MONOCHROME2 (PS3.3 C.11.2).")
-    wish = Window(float(window[0]), float(window[1])) if isinstance(window, tuple) else window
+    wish = None if window is None else _wished(window)
     source = image if state is None else state
     if text(image, "PhotometricInterpretation") != shape.photometric:
         message = "Photometric Interpretation does not fit one sample a pixel: shown as MONOCHROME2."
@@ -200,6 +203,16 @@ def resolve(
         findings=Findings(dict.fromkeys([*doubts, *maker.findings])),
         limit_bytes=limit_bytes,
     )
+
+
+def _wished(window: Sequence[float] | Window) -> Window:
+    if isinstance(window, Window):
+        return window
+    try:
+        center, width = (float(part) for part in ([] if isinstance(window, str) else window))
+    except (TypeError, ValueError) as error:
+        raise InputError("A window is (center, width): two numbers in modality values, such as (40, 400).") from error
+    return Window(center, width)
 
 
 def _check_state(state: Dataset, image: Dataset, shape: Layout) -> None:

@@ -94,6 +94,13 @@ export function drawn(tool, a, b) {
   return { kind: "polyline", vertices: [a, [b[0], a[1]], b, [a[0], b[1]], a] };
 }
 
+/** The SVG attributes of an ellipse, or of a circle: an ellipse with equal radii. */
+export function oval(mark, view) {
+  const [cx, cy] = toScreen(mark.center, view);
+  const transform = `rotate(${mark.angle_deg || 0} ${cx} ${cy})`;
+  return { cx, cy, rx: mark.radii[0] * view.scale, ry: mark.radii[1] * view.scale * view.aspect, transform };
+}
+
 /** Frames kept up to a number of bytes; the longest unused go first. */
 export class FrameCache {
   constructor(limit = CACHE_BYTES) {
@@ -151,11 +158,7 @@ function vector(name, attributes) {
 }
 
 function shape(mark, view) {
-  if (mark.kind === "ellipse") {
-    const [cx, cy] = toScreen(mark.center, view);
-    const turn = `rotate(${mark.angle_deg || 0} ${cx} ${cy})`;
-    return vector("ellipse", { cx, cy, rx: mark.radii[0] * view.scale, ry: mark.radii[1] * view.scale * view.aspect, transform: turn });
-  }
+  if (mark.kind === "ellipse" || mark.kind === "circle") return vector("ellipse", oval(mark, view));
   if (mark.kind === "polyline") {
     return vector("polyline", { points: mark.vertices.map((v) => toScreen(v, view).join(",")).join(" ") });
   }

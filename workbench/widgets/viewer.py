@@ -20,7 +20,8 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from workbench.entities import Circle, Ellipse, Mark, Point, Polyline, Text, plain
-from workbench.errors import AttributeUnusable, WorkbenchError
+from workbench.errors import AttributeUnusable, InputError, WorkbenchError
+from workbench.files import given
 from workbench.rendering import RenderPlan, Window, modality_values, render, resolve, units
 
 __all__ = ["Viewer"]
@@ -57,6 +58,8 @@ class Viewer(anywidget.AnyWidget):
 
     Raises
     ------
+    InputError
+        If they are not datasets.
     AttributeUnusable
         If there are no images, or there is no such frame.
     PixelDataUnusable
@@ -83,7 +86,7 @@ class Viewer(anywidget.AnyWidget):
         window: tuple[float, float] | None = None,
         height_px: int = 512,
     ) -> None:
-        stack = [images] if isinstance(images, Dataset) else list(images)
+        stack = given.several(images, what="images")
         self._places = _places(stack, window)
         if not self._places:
             raise AttributeUnusable("A viewer needs at least one image.")
@@ -120,7 +123,15 @@ class Viewer(anywidget.AnyWidget):
         return tuple(_mark(m) for m in self.marks if m.get("frame") == wanted)
 
     def draw(self, mark: Mark, *, frame: int | None = None) -> None:
-        """Add a mark to a frame of the stack, by default to the one shown."""
+        """Add a mark to a frame of the stack, by default to the one shown.
+
+        Raises
+        ------
+        InputError
+            If it is not a mark.
+        """
+        if not isinstance(mark, Mark):
+            raise InputError("Wanted is a mark: Circle, Ellipse, Polyline, Point or Text of workbench.entities.")
         self.marks = [*self.marks, {**_message(mark), "frame": self.frame if frame is None else frame}]
 
     def snapshot(self) -> NDArray[np.uint8]:
@@ -242,7 +253,7 @@ def _message(mark: Mark) -> dict[str, Any]:
     if isinstance(mark, Ellipse):
         return {"kind": "ellipse", "center": list(mark.center), "radii": list(mark.radii), "angle_deg": mark.angle_deg}
     if isinstance(mark, Circle):
-        return {"kind": "ellipse", "center": list(mark.center), "radii": [mark.radius, mark.radius], "angle_deg": 0.0}
+        return {"kind": "circle", "center": list(mark.center), "radii": [mark.radius, mark.radius]}
     if isinstance(mark, Text):
         return {"kind": "text", "at": list(mark.at), "text": mark.text}
     return {"kind": "point", "at": list(mark.at)}
@@ -252,8 +263,10 @@ def _mark(message: dict[str, Any]) -> Mark:
     kind = message.get("kind")
     if kind == "polyline":
         return Polyline(tuple((float(c), float(r)) for c, r in message["vertices"]))
-    if kind == "ellipse":
+    if kind in {"circle", "ellipse"}:
         (c, r), (a, b) = message["center"], message["radii"]
+        if kind == "circle" and a == b:
+            return Circle((float(c), float(r)), float(a))
         return Ellipse((float(c), float(r)), (float(a), float(b)), float(message.get("angle_deg") or 0.0))
     c, r = message["at"]
     return Text(str(message["text"]), (float(c), float(r))) if kind == "text" else Point((float(c), float(r)))
