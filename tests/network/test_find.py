@@ -110,6 +110,36 @@ def test_without_a_limit_there_is_a_hard_one(answering, monkeypatch):
     assert found.truncated
 
 
+@pytest.mark.parametrize("heeds_cancel", [True, False])
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_answers_that_say_nothing_new_end_a_query_too(answering, monkeypatch, is_readable, heeds_cancel):
+    answer = study(1)
+    if not is_readable:
+        monkeypatch.setattr("pynetdicom.service_class.encode", lambda *_: b"\x08\0\x40\x11" + b"\xff" * 4)  # a sequence without end
+    sent = []
+
+    def handler(event):
+        while not (heeds_cancel and event.is_cancelled) and len(sent) < 1_000_000:
+            sent.append(1)
+            yield 0xFF00, answer
+        yield 0xFE00, None
+
+    start = time.monotonic()
+    found = find(answering(handler), limit=10)
+    assert time.monotonic() - start < 15
+    assert len(sent) < 100_000
+    assert found.truncated
+    assert list(found) == ([study(1)] if is_readable else [])
+    assert any("twice or unreadable" in note for note in found.notes)
+    assert ("some answers could not be decoded and are not here" in found.notes) is not is_readable
+    assert ("the peer did not stop when it was asked to" in found.notes) is not heeds_cancel
+
+
+def test_each_answer_twice_is_no_reason_to_stop(answering):
+    found = find(answering(statuses(*((0xFF00, study(n // 2)) for n in range(80)))), limit=40)
+    assert (len(found), found.truncated) == (40, False)
+
+
 def test_exactly_as_many_as_the_limit_are_not_truncated(answering):
     found = find(answering(statuses(*((0xFF00, study(n)) for n in range(5)))), limit=5)
     assert (len(found), found.truncated) == (5, False)

@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 #: Without a limit of your own, a query ends after this many results: a peer may send for ever.
 MOST_RESULTS = 100_000
 
+#: So many answers beyond the limit may come twice or be unreadable; then the query ends as well.
+MOST_USELESS = 1000
+
 #: How long a peer may go on sending after it was asked to stop, in seconds.
 PATIENCE_S = 5.0
 
@@ -177,12 +180,20 @@ class _Answers:
 
     def __init__(self, most: int) -> None:
         self.most, self.datasets, self.notes = most, list[Dataset](), dict[str, None]()
+        self.came = 0
         self.truncated = self.cancelled = False
         self._seen: dict[tuple[str, ...], list[Dataset]] = {}
         self.repeated = 0
 
-    def take(self, answer: Dataset) -> None:
-        """Keep an answer, or note that there are more than wanted."""
+    def take(self, answer: Dataset | None) -> None:
+        """Keep an answer, None where it could not be decoded, or note that there are more than wanted."""
+        self.came += 1
+        if self.came > self.most + MOST_USELESS and not self.truncated:
+            self.truncated = True
+            self.notes[f"the peer sent {self.came} answers, most of them twice or unreadable, and was asked to stop"] = None
+        if answer is None:
+            self.notes["some answers could not be decoded and are not here"] = None
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they would show values
             self._take(answer)
@@ -225,10 +236,7 @@ def _by_dimse(peer: Peer, identifier: Dataset, sop_class_uid: str, *, most: int,
                 continue
             if answer.Status == 0xFF01:
                 answers.notes["the peer does not support some of the optional keys"] = None
-            if dataset is None:
-                answers.notes["some answers could not be decoded and are not here"] = None
-            else:
-                answers.take(dataset)
+            answers.take(dataset)
             if answers.truncated:
                 stop.ask()
         answers.cancelled = stop.by_caller
