@@ -15,6 +15,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from workbench.archive._attributes import BY_KEYWORD, BY_TAG
 from workbench.archive._text import CHARACTER_SET, decoded, encodings_of
 from workbench.errors import DatasetIncomplete, FileError, LimitExceeded, NotDicom
+from workbench.files.inflating import inflated
 
 __all__ = ["INFLATED_LIMIT_BYTES", "Beginning", "Header", "NotWalkable", "read_header", "read_some"]
 
@@ -22,7 +23,7 @@ __all__ = ["INFLATED_LIMIT_BYTES", "Beginning", "Header", "NotWalkable", "read_h
 INFLATED_LIMIT_BYTES = 1 << 30
 #: So much of it is walked through; what is longer is only inflated to its end.
 _INFLATED_KEPT_BYTES = 64 << 20
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
 _DEPTH_LIMIT = 64
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END, _PIXEL_DATA = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0x7FE00010
@@ -154,24 +155,16 @@ def _is_deflated(transfer_syntax_uid: str) -> bool:
 
 def _inflated(dataset: Buffer) -> tuple[bytes, bool]:
     """Inflate to the end of the stream; return the first part of it and whether there was more."""
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    kept, total, rest, position = bytearray(), 0, b"", 0
+    # copies, so that a memory map can be closed whatever happens
+    pieces = (bytes(dataset[start : start + _PIECE_BYTES]) for start in range(0, len(dataset), _PIECE_BYTES))
+    kept, total = bytearray(), 0
     try:
-        while not engine.eof and (rest or position < len(dataset)):
-            if not rest:
-                rest = bytes(dataset[position : position + _PIECE_BYTES])
-                position += _PIECE_BYTES
-            piece = engine.decompress(rest, _PIECE_BYTES)
-            rest = engine.unconsumed_tail
+        for piece in inflated(pieces, limit_bytes=INFLATED_LIMIT_BYTES):
             total += len(piece)
             if len(kept) < _INFLATED_KEPT_BYTES:
                 kept += piece
-            if total > INFLATED_LIMIT_BYTES:
-                raise LimitExceeded(f"The deflated dataset inflates beyond {INFLATED_LIMIT_BYTES} bytes (PS3.5 A.5).")
     except zlib.error:
         raise NotDicom("The dataset is not a deflate stream, though its transfer syntax says so (PS3.5 A.5).") from None
-    if not engine.eof:
-        raise DatasetIncomplete("The deflated dataset ends before its last block (PS3.5 A.5): it is incomplete. Send it again.")
     return bytes(kept), total > len(kept)
 
 

@@ -63,7 +63,7 @@ class Shelf:
             self.store.path(uid).unlink(missing_ok=True)
 
     def close(self, *, in_order: bool = True) -> None:
-        """Write what waits, give the lock back; where it can't be written or not `in_order`, leave word to index the files again."""
+        """Write what waits, give the lock back; if it can't or is not `in_order`, leave word to index the files again."""
         try:
             self.index.close()
         except BaseException:

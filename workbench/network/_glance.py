@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from workbench.errors import DatasetIncomplete
 from workbench.files.encoding import encoding_of, open_source
+from workbench.files.inflating import inflated
 from workbench.files.walker import Ending, walk
 
 __all__ = ["Glance", "glance"]
 
 _HEAD_BYTES = 65_536
-_INFLATED_BYTES = 1 << 20
 _LONG = frozenset((b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV"))
 
 
@@ -87,17 +87,14 @@ def _walked(source: bytes | io.FileIO, offset: int, size: int, transfer_syntax_u
 
 def _deflated(source: bytes | io.FileIO, offset: int, size: int) -> Glance:
     """Inflate piece by piece, keeping only the beginning."""
-    inflater, head, position = zlib.decompressobj(-zlib.MAX_WBITS), b"", offset
+    end, head = offset + size, b""
     try:
-        while not inflater.eof:
-            piece = inflater.unconsumed_tail or _piece(source, position, offset + size)
-            if not piece:
-                raise DatasetIncomplete(
-                    f"The deflated dataset ends too early, after {size} bytes (PS3.5 A.5). Nothing was sent of it."
-                )
-            position += 0 if inflater.unconsumed_tail else len(piece)
-            out = inflater.decompress(piece, _INFLATED_BYTES)
-            head = head or out[:_HEAD_BYTES]
+        for piece in inflated(_piece(source, position, end) for position in range(offset, end, _HEAD_BYTES)):
+            head = head or piece[:_HEAD_BYTES]
+    except DatasetIncomplete:
+        raise DatasetIncomplete(
+            f"The deflated dataset ends too early, after {size} bytes (PS3.5 A.5). Nothing was sent of it."
+        ) from None
     except zlib.error:
         raise DatasetIncomplete("The dataset can't be inflated (PS3.5 A.5). Nothing was sent of it.") from None
     found = walk(open_source(head), 0, encoding_of("1.2.840.10008.1.2.1")).top[:20]
