@@ -106,6 +106,15 @@ def test_a_colour_image_has_no_grayscale_state():
     assert "<td style='text-align:left'>presentation</td><td style='text-align:left'></td><td style='text-align:left'>none" in shown
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [(-1000.4, "A: -1000 HU"), (12345.0, "A: 12345 HU"), (39.52, "A: 39.5 HU"), (0.5, "A: 0.5 HU")]
+)
+def test_a_mean_is_written_without_powers_of_ten(ct, value, words):
+    region = annotate.measure(ct, Circle((32, 32), 6), values=np.full((64, 64), value), unit="HU", label="A")
+    (text,) = annotate.annotate(region).presentation.GraphicAnnotationSequence[0].TextObjectSequence
+    assert text.UnformattedTextValue == words
+
+
 def test_three_objects_are_shown_by_class_and_uid(ct):
     derived = annotate.annotate([annotate.measure(ct, Circle((32, 32), 6))])
     shown = derived._repr_html_()

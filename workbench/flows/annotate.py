@@ -224,7 +224,10 @@ def _beside(mark: Mark, shape: tuple[int, int]) -> tuple[float, float]:
 def _words(region: Region) -> str:
     mean = next((m for m in region.measurements if m.derivation == MEAN), None)
     said = next((unit for unit, (name, _) in INTENSITIES.items() if mean and name == mean.name), "")
-    return f"{region.label}: {mean.value:.3g} {said}" if mean else region.label
+    if mean is None:
+        return region.label
+    number = f"{mean.value:.0f}" if abs(mean.value) >= 100 else f"{mean.value:.3g}"  # never a power of ten
+    return f"{region.label}: {number} {said}"
 
 
 def _shape(image: Dataset) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Knows: how an image's own attributes, a presentation state and the caller's wish
 Does not know: how a frame is computed from it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -205,7 +205,7 @@ def resolve(
     )
 
 
-def _wished(window: Sequence[float] | Window) -> Window:
+def _wished(window: Any) -> Window:
     if isinstance(window, Window):
         return window
     try:
