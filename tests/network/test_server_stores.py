@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -414,6 +415,45 @@ def test_identifiers(asking, script, filled, identifier, expected):
 
 def long_element(script, tag, vr, value):
     return script.element(tag, vr if len(value) < 65_534 or vr == "UN" else "UN", value)
+
+
+@pytest.mark.parametrize(
+    ("level", "key"), [("STUDY", "StudyInstanceUID"), ("SERIES", "SeriesInstanceUID"), ("IMAGE", "SOPInstanceUID")]
+)
+def test_dcmtk_is_told_where_to_retrieve(filled, level, key):
+    keys = [f"QueryRetrieveLevel={level}", "SpecificCharacterSet=ISO_IR 100", "QueryRetrieveView=CLASSIC", "RetrieveAETitle", key]
+    with Server(filled, ae_title="SHELF") as server:
+        command = [
+            "findscu",
+            "-v",
+            "-S",
+            "-aec",
+            "SHELF",
+            *(part for k in keys for part in ("-k", k)),
+            "127.0.0.1",
+            str(server.port),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    said = done.stdout + done.stderr
+    count = 20 if level == "IMAGE" else 1
+    assert len(re.findall(r"^I: \(0008,0054\) AE \[SHELF ?\]", said, re.MULTILINE)) == count
+    assert len(re.findall(r"Find Response: \d+ \(Pending\)", said)) == count
+    assert "WarningUnsupportedOptionalKeys" not in said
+    assert "Received Final Find Response (Success)" in said
+
+
+def test_where_to_retrieve_is_told_to_those_who_ask(asking, script):
+    level = script.element(0x00080052, "CS", "STUDY")
+    for more, told in (
+        (b"", False),
+        (script.element(0x00080054, "AE", ""), True),
+        (script.element(0x00080054, "AE", "OTHER"), True),
+    ):
+        asking.message(1, find_rq(script), level + more + script.element(0x0020000D, "UI", ""))
+        response = asking.response()
+        assert script.status(response) == 0xFF00
+        assert (script.element(0x00080054, "AE", "WORKBENCH") in response["dataset"]) == told
+        assert script.status(asking.response()) == 0
 
 
 def test_a_query_is_cancelled_within_a_second(archive, script):

@@ -42,7 +42,9 @@ _LEVELS = {"PATIENT": ("PATIENT", "STUDY", "SERIES", "IMAGE"), "STUDY": ("STUDY"
 _UNIQUE = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 PENDING, PENDING_KEYS_UNSUPPORTED, CANCELLED = 0xFF00, 0xFF01, 0xFE00
 OUT_OF_RESOURCES, DESTINATION_UNKNOWN, NOT_THE_MODEL, UNABLE = 0xA700, 0xA801, 0xA900, 0xC001
-_LEVEL, _CHARACTER_SET = Tag(0x0008, 0x0052), Tag(0x0008, 0x0005)
+_RETRIEVE_AE_TITLE = Tag(0x0008, 0x0054)
+#: How to read the keys, at which level, in which view: none of them is matched (PS3.4 C.4.1.1.3).
+_NOT_MATCHED = {Tag(0x0008, 0x0005), Tag(0x0008, 0x0052), Tag(0x0008, 0x0053), _RETRIEVE_AE_TITLE}
 
 
 class Shelves(Protocol):
@@ -79,11 +81,14 @@ class QueryRetrieve:
         The peer of an AE title, None where it is not known.
     timeouts : Timeouts
         `dimse_s` for the answers to C-GET's sub-operations.
+    ae_title : str
+        Where what was found can be retrieved: our own.
     """
 
     archive: Shelves
     destination: Callable[[str], Peer | None]
     timeouts: Timeouts
+    ae_title: str
 
     def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
         """Serve a request if it is one of ours; return whether it was."""
@@ -102,7 +107,7 @@ class QueryRetrieve:
     def _find(self, association: Acceptor, request: C_FIND, context: PresentationContext, model: str) -> None:
         identifier = _identifier(request, context)
         level = _level(identifier, model)
-        keys = [tag for tag in identifier.keys() if tag not in {_LEVEL, _CHARACTER_SET} and tag.element]  # noqa: SIM118
+        keys = [tag for tag in identifier.keys() if tag not in _NOT_MATCHED and tag.element]  # noqa: SIM118
         count, status = 0, 0
         for match in self.archive.find(identifier, model=model):
             if request.MessageID in association.dimse.cancel_req:
@@ -111,6 +116,8 @@ class QueryRetrieve:
             if not association.is_alive_and_well:
                 return
             complete = all(tag in match for tag in keys)
+            if _RETRIEVE_AE_TITLE in identifier:
+                match.RetrieveAETitle = self.ae_title  # PS3.4 C.4.1.1.3.2
             answer = encode(match, context.transfer_syntax[0])
             _respond(association, request, context, PENDING if complete else PENDING_KEYS_UNSUPPORTED, identifier=answer)
             count += 1

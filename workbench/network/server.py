@@ -309,7 +309,7 @@ class Server:
 
     def _queries(self) -> QueryRetrieve:
         by_title = {peer.ae_title: peer for peer in self._known}
-        return QueryRetrieve(self.archive, lambda title: self._as_sender(by_title.get(title)), self.timeouts)
+        return QueryRetrieve(self.archive, lambda title: self._as_sender(by_title.get(title)), self.timeouts, self.ae_title)
 
     def _as_sender(self, peer: Peer | None) -> Peer | None:
         return None if peer is None else peer.but(calling_ae_title=self.ae_title)
