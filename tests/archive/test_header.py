@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -170,3 +172,48 @@ def test_values_are_the_same_whether_they_are_decoded_at_once_or_when_asked_for(
     assert values == {"PatientID": "A\\B" if text == "A\\B " else text.strip(), "Rows": "200"}
     assert values.get("Columns") is None
     assert "Columns" not in values
+
+
+NO_TEXT = [
+    "hex",
+    "rot13",
+    "zip",
+    "bz2",
+    "base64",
+    "uu",
+    "quopri",
+    "idna",
+    "punycode",
+    "undefined",
+    "A\0B",
+    "ISO_IR 6\\hex",
+    "\\rot13",
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@given(
+    declared=(st.sampled_from(NO_TEXT) | st.text(st.characters(max_codepoint=255), max_size=20)).map(lambda t: t.encode("latin-1")),
+    value=st.binary(max_size=30).map(lambda raw: b"N" + raw) | st.just(b"Yamada\x1b$B;3ED\x1b(B\xe9"),
+)
+def test_no_character_set_hides_a_value(declared, value):
+    dataset = element(0x0008, 0x0005, b"CS", declared) + element(0x0010, 0x0010, b"PN", value)
+    assert "PatientName" in read_header(dataset, ExplicitVRLittleEndian).values
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("declared", NO_TEXT)
+def test_a_character_set_that_names_no_encoding_of_text_is_the_default_one(tmp_path, instance, encode, declared):
+    encoded = encode(instance(PatientID="P1", AdditionalPatientHistory="MARK"))
+    dataset = encoded.dataset.replace(b"MARK", b"\x1bA\xe9B").replace(b"Test^Number1", b"T\x1bst^Numb\xe9r1")
+    head = element(0x0008, 0x0005, b"CS", declared.encode() + b" " * (len(declared) % 2))
+    with Archive(tmp_path) as archive:
+        receiving = archive.receiving(**encoded.announced)
+        receiving.write(head + dataset)
+        ref = receiving.commit()
+        asked = Dataset()
+        asked.QueryRetrieveLevel, asked.PatientID = "STUDY", "P1"
+        asked.PatientName = asked.AdditionalPatientHistory = ""
+        (answer,) = archive.find(asked)
+        assert (answer.PatientName, answer.AdditionalPatientHistory) == ("T\x1bst^Numbér1", "\x1bAéB")
+        assert list(archive) == [ref]

@@ -7,7 +7,7 @@ Values are converted here and not by pydicom's elements, whose warnings quote th
 """
 
 import struct
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,14 +23,28 @@ CHARACTER_SET = 0x00080005
 ONE_TEXT = frozenset({"LT", "ST", "UR", "UT"})
 #: Value representations whose characters are those of Specific Character Set (PS3.5 6.1.2.3).
 _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_DEFAULT = "iso8859"  # as pydicom has it for ISO_IR 6
 _DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D}  # they reset code extensions (PS3.5 6.1.2.5.3)
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 
 
 @lru_cache(maxsize=256)
 def encodings_of(declared: bytes) -> tuple[str, ...]:
-    """Return the Python encodings for the value of Specific Character Set (0008,0005)."""
-    return tuple(convert_encodings(declared.decode("ascii", "replace").strip(" \0").split("\\")))
+    """Return the Python encodings for the value of Specific Character Set (0008,0005), all of them fit to decode any bytes."""
+    return _fit(convert_encodings(declared.decode("ascii", "replace").replace("\0", "").strip().split("\\")))
+
+
+def _fit(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the encodings, with the default repertoire in place of what only has the name of a codec, as ``hex`` has."""
+    return tuple(name if _is_fit(name) else _DEFAULT for name in names) or (_DEFAULT,)
+
+
+@lru_cache(maxsize=256)
+def _is_fit(name: str) -> bool:
+    try:
+        return isinstance(b"A\xe9\xff".decode(name, "replace"), str)
+    except (LookupError, ValueError):
+        return False
 
 
 def decoded(raw: bytes, vr: str, encodings: Sequence[str], order: str = "<") -> str:
@@ -90,13 +104,13 @@ def dataset_text(dataset: Dataset, tag: int, vr: str) -> str | None:
     element: Any = dataset.get_item(tag)
     if isinstance(element, RawDataElement):
         # a sequence's item has the character set of its dataset, unless it has its own (PS3.5 7.5.3)
-        encodings: Any = dataset.original_character_set or "iso8859"
+        encodings: Any = dataset.original_character_set or _DEFAULT
         own: Any = dataset.get_item(CHARACTER_SET) if CHARACTER_SET in dataset else None
         if isinstance(own, RawDataElement):
             encodings = encodings_of(own.value or b"")
         elif own is not None:
             encodings = convert_encodings(own.value)
-        names = [encodings] if isinstance(encodings, str) else list(encodings)
+        names = _fit([encodings] if isinstance(encodings, str) else encodings)
         return decoded(element.value or b"", vr, names, "<" if element.is_little_endian else ">")
     value = None if element is None else element.value
     if value is None or isinstance(value, bytes):
