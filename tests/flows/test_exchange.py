@@ -3,12 +3,15 @@
 import copy
 
 import pytest
+from pydicom import dcmread
 
 from workbench import builders, phantoms
 from workbench.department import Department
 from workbench.entities import Polyline
-from workbench.errors import AttributeUnusable
+from workbench.errors import AttributeUnusable, InputError, PeerUnknown
 from workbench.flows import Audit, exchange
+from workbench.inspection import differences
+from workbench.network import AddressBook
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,8 @@ def test_an_instance_with_errors_is_not_sent(derived):
         assert [ref.sop_instance_uid for ref in department.archive] == [str(derived[0].SOPInstanceUID)]
     assert [(row.stored, row.verified) for row in pushed] == [("stored", True), ("not sent", False)]
     assert pushed[1].errors > 0
-    assert "check" in pushed[1].message
+    assert pushed[1].message.startswith("The check found errors: PhotometricInterpretation: Missing attribute for Type 1 Required")
+    assert "see conformance.check; even_with_errors=true" in pushed[1].message.lower()
     assert audit.lines[0].note.startswith("1 of 2 ")
 
 
@@ -100,3 +104,78 @@ def test_no_instance_no_proof(derived):
         with pytest.raises(AttributeUnusable, match="needs SOPInstanceUID"):
             exchange.push(department.peer, [derived[1], nameless])
         assert len(department.archive) == 0
+
+
+@pytest.fixture
+def faulty(derived):
+    wrong = copy.deepcopy(derived[0])
+    del wrong.ImagePositionPatient
+    wrong.SOPInstanceUID = wrong.file_meta.MediaStorageSOPInstanceUID = "1.2.826.0.1.3680043.10.98"
+    return wrong
+
+
+@pytest.mark.parametrize("via", ["dimse", "web"])
+def test_what_has_errors_is_sent_where_that_is_asked_for(orthanc, derived, faulty, via):
+    pushed = exchange.push(orthanc.peer, [derived[0], faulty], via=via, even_with_errors=True)
+    assert [(row.errors, row.stored, row.found, row.differences) for row in pushed] == [
+        (0, "stored", True, 0),
+        (1, "stored", True, 0),
+    ]
+    assert pushed.verified
+
+
+def test_errors_are_told_of_what_a_peer_refuses_too(free_port, faulty):
+    with Department(instances=[]) as department:
+        peer = department.peer.but(port=free_port())
+    (row,) = exchange.push(peer, [faulty], even_with_errors=True)
+    assert (row.errors, row.stored, row.verified) == (1, "failed", False)
+
+
+def test_a_tomography_can_be_pushed():
+    scan = phantoms.oct()
+    with Department(instances=[]) as department:
+        pushed = exchange.push(department.peer, [scan.volume, scan.localizer])
+    assert [(row.errors, row.verified) for row in pushed] == [(0, True), (0, True)]
+
+
+def padded(dataset, folder):
+    other = copy.deepcopy(dataset)
+    other.add_new(0xFFFCFFFC, "OB", b"\0" * 126)
+    other.save_as(folder / "padded.dcm", enforce_file_format=True)
+    return dcmread(folder / "padded.dcm")
+
+
+def test_trailing_padding_is_no_difference(derived, orthanc, tmp_path):
+    assert exchange.push(orthanc.peer, [derived[0]]).verified  # Orthanc keeps this one, without padding
+    other = padded(derived[0], tmp_path)
+    assert [difference.kind for difference in differences(derived[0], other)] == ["added"]
+    (row,) = exchange.push(orthanc.peer, [other])
+    assert (row.errors, row.differences, row.verified) == (0, 0, True)
+
+
+def test_the_first_attribute_that_changed_is_named_without_its_value(derived, orthanc):
+    sent = exchange.push(orthanc.peer, [derived[0]])
+    assert sent.verified
+    other = copy.deepcopy(derived[0])
+    other.StudyDate, other.SeriesDescription, other.PatientName = "19991231", "Canary", "CANARY^ONE"
+    (row,) = exchange.push(orthanc.peer, [other])  # Orthanc keeps the one that it has
+    assert not row.verified
+    assert row.differences == 3
+    assert row.message == "It came back changed: StudyDate and 2 more."
+    one = copy.deepcopy(derived[0])
+    one.SeriesDescription = "Canary"
+    (row,) = exchange.push(orthanc.peer, [one])
+    assert row.message == "It came back changed: SeriesDescription."
+
+
+def test_a_peer_by_name(derived, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    with Department(instances=[]) as department:
+        book = AddressBook.load()
+        book.add(department.peer.but(name="pacs"))
+        book.save()
+        assert exchange.push("pacs", derived[:1]).verified
+        with pytest.raises(InputError, match=r"not a Department: pass its \.peer"):
+            exchange.push(department, derived[:1])
+        with pytest.raises(PeerUnknown, match="it has 'pacs'"):
+            exchange.push("packs", derived[:1])

@@ -7,9 +7,10 @@ from workbench import phantoms
 from workbench.archive import Archive
 from workbench.department import Department
 from workbench.entities import InstanceRef, SeriesRef, StudyRef
-from workbench.errors import AttributeUnusable, PeerUnreachable, QueryKeyInvalid, UidInvalid
+from workbench.errors import AttributeUnusable, InputError, PeerUnreachable, QueryKeyInvalid, StatusFailure, UidInvalid
 from workbench.flows import Audit, pull
-from workbench.network import store
+from workbench.network import AddressBook, store
+from workbench.network import find as network_find
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,79 @@ def test_references_of_tables():
 def test_tables_that_refer_to_nothing(table, error, message):
     with pytest.raises(error, match=message):
         pull.references(pd.DataFrame(table))
+
+
+def test_levels_and_models_in_any_case(department):
+    assert set(pull.find(department.peer, level="study")["StudyInstanceUID"]) == set(
+        pull.find(department.peer, level="STUDY", model="STUDY")["StudyInstanceUID"]
+    )
+    patients = pull.find(department.peer, level="Patient", model="patient")
+    assert len(patients) == department.archive.counts().patients
+    with pytest.raises(InputError, match="level"):
+        pull.find(department.peer, level="exam")
+
+
+def test_a_peer_by_name_or_by_address(department, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    peer = department.peer
+    book = AddressBook.load()
+    book.add(peer.but(name="pacs"))
+    book.save()
+    address = f"{peer.ae_title}@{peer.host}:{peer.port}"
+    assert len(pull.find("pacs")) == len(pull.find(address)) == department.archive.counts().studies
+    with Archive(tmp_path / "archive") as archive:
+        assert pull.retrieve("pacs", pull.find("pacs").iloc[[0]], into=archive).complete
+    with pytest.raises(InputError, match=r"not a Department: pass its \.peer"):
+        pull.find(department)
+
+
+def test_what_can_not_be_retrieved(department, tmp_path):
+    studies = pull.find(department.peer)
+    uid = str(studies["StudyInstanceUID"].iloc[0])
+    with Archive(tmp_path) as archive:
+        for what, remedy in (
+            (studies.iloc[0], r"studies\.iloc\[\[0\]\]"),
+            (studies["StudyInstanceUID"], r"studies\.iloc\[\[0\]\]"),
+            (uid, r"StudyRef\(uid\)"),
+            ([uid], r"StudyRef\(uid\)"),
+            (network_find(department.peer), r"found\.table\(\)"),
+            (network_find(department.peer)[0], r"found\.table\(\)"),
+            (tmp_path, r"StudyRef\(uid\), not PosixPath"),
+            (None, "not NoneType"),
+        ):
+            with pytest.raises(InputError, match=remedy) as refusal:
+                pull.retrieve(department.peer, what, into=archive)
+            assert uid not in str(refusal.value)
+        assert len(archive) == 0
+
+
+def test_where_nothing_can_be_kept(department, tmp_path):
+    studies = pull.find(department.peer)
+    for into, remedy in (
+        (tmp_path, r"pass Archive\(path\)"),
+        (str(tmp_path), r"pass Archive\(path\)"),
+        (department, r"not Department: pass its \.archive"),
+        (None, r"not NoneType: pass Archive\(path\)"),
+    ):
+        with pytest.raises(InputError, match=remedy):
+            pull.retrieve(department.peer, studies, into=into)
+
+
+def test_c_move_comes_to_the_port_that_the_peer_knows(dcmqrscp, instances, tmp_path):
+    assert store(dcmqrscp.peer, instances[:3]).complete
+    study = StudyRef(str(instances[0].StudyInstanceUID))
+    with Archive(tmp_path / "archive") as archive:
+        assert pull.retrieve(dcmqrscp.peer, study, into=archive, method="move", move_port=dcmqrscp.move_port).complete
+        assert len(archive) == 3
+
+
+def test_c_move_to_an_unknown_title_is_answered_with_what_the_peer_must_know(orthanc_filled, instances, tmp_path):
+    study = StudyRef(str(instances[0].StudyInstanceUID))
+    peer = orthanc_filled.but(calling_ae_title="STRANGER")
+    remedy = r"peer must know our AE title 'STRANGER' at this machine's address and port \d+.*move_port="
+    with Archive(tmp_path) as archive, pytest.raises(StatusFailure, match=remedy) as caught:
+        pull.retrieve(peer, study, into=archive, method="move")
+    assert caught.value.status in {0xA702, 0xA801, 0xC000}
 
 
 def test_refusals_are_written_down(department, tmp_path, free_port):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from workbench.entities import Peer, Timeouts
 from workbench.errors import AttributeUnusable, InputError, PeerUnknown
-from workbench.network import AddressBook
+from workbench.network import AddressBook, as_peer, echo, find, retrieve, store, web_client
 
 PACS = Peer(
     name="pacs", ae_title="ARCHIVE1", host="pacs.example.org", port=11112, web_url="https://pacs.example.org/dicom-web",
@@ -54,7 +54,7 @@ def test_the_environment_names_the_file(tmp_path, monkeypatch):
 def test_a_peer_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     book = AddressBook.load(tmp_path / "peers.toml")
     book.add(PACS)
-    with pytest.raises(PeerUnknown, match=r"no peer 'pcas'; it has 'pacs'"):
+    with pytest.raises(PeerUnknown, match=r"no peer 'pcas'; it has 'pacs'.*AETITLE@HOST:PORT.*workbench peers add NAME.*add\(\)"):
         book.get("pcas")
     book.remove("pacs")
     with pytest.raises(PeerUnknown, match="it has none"):
@@ -111,3 +111,51 @@ def test_a_name_that_is_html_is_shown_as_text(tmp_path):
     book = AddressBook.load(tmp_path / "peers.toml")
     book.add(Peer(name="<script>x</script>", ae_title="A"))
     assert "<script>" not in book._repr_html_()
+
+
+def test_a_peer_in_one_word(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    book = AddressBook.load()
+    book.add(PACS)
+    book.save()
+    assert as_peer("pacs") == PACS
+    assert as_peer(PACS) is PACS
+    assert as_peer("ARCHIVE1@pacs.example.org:104") == Peer("ARCHIVE1", "ARCHIVE1", "pacs.example.org", 104)
+    assert as_peer("ARCHIVE1@[::1]:104").host == "::1"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("nobody", PeerUnknown, "no peer 'nobody'; it has none"),
+        ("X@127.0.0.1", InputError, "'X@127.0.0.1' is neither"),
+        ("X@127.0.0.1:dicom", InputError, "is neither"),
+        ("X@:104", InputError, "is neither"),
+        ("X@h:0", AttributeUnusable, "from 1 to 65535"),
+        ("@h:104", AttributeUnusable, "AE title must have 1 to 16"),
+        (None, InputError, r"not a NoneType: make one with Peer\(name, ae_title, host, port\)"),
+    ],
+)
+def test_what_names_no_peer(text, error, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    with pytest.raises(error, match=message):
+        as_peer(text)
+
+
+class Owner:
+    """Something that has a peer, as a department and a server have."""
+
+    peer = PACS
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [echo, find, web_client, lambda peer: store(peer, []), lambda peer: retrieve(peer, [], into=print)],
+    ids=["echo", "find", "web_client", "store", "retrieve"],
+)
+def test_every_door_takes_a_name_and_refuses_the_owner_of_a_peer(ask, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    with pytest.raises(PeerUnknown, match="no peer 'nobody'"):
+        ask("nobody")
+    with pytest.raises(InputError, match=r"not a Owner: pass its \.peer"):
+        ask(Owner())

@@ -42,7 +42,7 @@ from workbench.cli._console import (
     terminated,
 )
 from workbench.cli._disk import Folder, files_below, read, readable
-from workbench.entities import Peer, SeriesRef, StudyRef, ae_title_checked, plain
+from workbench.entities import Peer, SeriesRef, StudyRef, plain
 from workbench.errors import Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
 __all__ = ["app", "main"]
@@ -166,7 +166,7 @@ def serve(
 @app.command()
 def echo(peer: PeerName, as_json: AsJson = False) -> None:
     """Verify a peer (C-ECHO); where it fails, say which layer failed and what to try."""
-    report = wb.network.echo(_peer(peer))
+    report = wb.network.echo(peer)
     record = {name: getattr(report, name) for name in ("ok", "layer", "message", "remedy", "seconds")}
     if as_json:
         show_table([record], as_json)
@@ -192,9 +192,7 @@ def find(
     """Ask a peer what it has (C-FIND or QIDO-RS)."""
     with stoppable() as stopped:
         wanted = _keys(keys)
-        found = wb.network.find(
-            _peer(peer), level=level.value, keys=wanted, model=model.value, via=via.value, limit=limit, cancel=stopped
-        )
+        found = wb.network.find(peer, level=level.value, keys=wanted, model=model.value, via=via.value, limit=limit, cancel=stopped)
     frame = found.table()
     if csv:
         wb.inspection.to_csv(frame, csv)
@@ -223,7 +221,7 @@ def retrieve(
     refs = [SeriesRef(study[0], series)] if series else [StudyRef(uid) for uid in study]
     with stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
-            _peer(peer), refs, into=Folder(into).take, method=method.value, progress=tick, cancel=stopped, move_port=move_port
+            peer, refs, into=Folder(into).take, method=method.value, progress=tick, cancel=stopped, move_port=move_port
         )
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items()) or "nothing came"
     title = f"{counts}; {report.size_bytes / 1e6:.1f} MB in {report.seconds:.2f} s by {report.method}"
@@ -247,7 +245,7 @@ def store(
     """Send files to a peer (C-STORE or STOW-RS), one row an instance; never silently lossy."""
     with stoppable() as stopped, progress_bar("storing") as tick:
         report = wb.network.store(
-            _peer(peer),
+            peer,
             files_below(paths),
             via=via.value,
             associations=associations,
@@ -406,17 +404,6 @@ def remove_peer(name: str) -> None:
 
 
 # ------------------------------------------------------------ what the commands share
-def _peer(name: str) -> Peer:
-    """Return a peer by its name, or the one that AETITLE@HOST:PORT describes."""
-    title, at, place = name.partition("@")
-    host, colon, port = place.rpartition(":")
-    if not at:
-        return wb.network.AddressBook.load().get(name)  # type: ignore[no-any-return]
-    if not colon or not host or not port.isdecimal():
-        raise InputError(f"A peer is a name from the address book, or AETITLE@HOST:PORT; {plain(name)!r} is neither.")
-    return Peer(name=ae_title_checked(title), ae_title=title, host=host.strip("[]"), port=int(port))
-
-
 def _keys(keys: Iterable[str] | None) -> dict[str, str]:
     found = {}
     for pair in keys or ():

@@ -11,15 +11,17 @@ from typing import ClassVar, Literal
 from pydicom.dataset import Dataset
 
 from workbench.conformance import check
-from workbench.entities import InstanceRef, Peer, Rows
+from workbench.entities import Findings, InstanceRef, Peer, Rows
 from workbench.errors import NetworkError
 from workbench.files import read
 from workbench.flows.audit import Audit
-from workbench.inspection import differences
-from workbench.network import StoreOutcome, StoreRow, find, retrieve, store
+from workbench.inspection import Differences, differences
+from workbench.network import StoreOutcome, StoreRow, as_peer, find, retrieve, store
 
 __all__ = ["Push", "Pushed", "push"]
 
+# it has no meaning, and whoever keeps a dataset may leave it out (PS3.10 7.2)
+_MEANINGLESS = ("DataSetTrailingPadding",)
 _STORED = frozenset({StoreOutcome.STORED, StoreOutcome.WARNING})
 
 
@@ -32,7 +34,7 @@ class Pushed:
     sop_instance_uid, sop_class : str
         Which one.
     errors : int
-        What the check found before it was sent; with errors it is not sent.
+        How many errors the check found before it was sent; with errors it is not sent unless that was asked for.
     stored : str
         What the peer said.
     found : bool
@@ -40,7 +42,7 @@ class Pushed:
     differences : int or None
         How many attributes differ in what the peer gives back; None where it gave nothing back.
     verified : bool
-        Whether it was stored, found and came back equal.
+        Whether it was stored, found and came back equal; with `errors`, it is the faulty object that came back equal.
     message : str
         What is in the way.
     """
@@ -71,44 +73,52 @@ class Push(Rows[Pushed]):
 
 
 def push(
-    peer: Peer,
+    peer: Peer | str,
     datasets: Iterable[Dataset],
     *,
     via: Literal["dimse", "web"] = "dimse",
+    even_with_errors: bool = False,
     audit: Audit | None = None,
 ) -> Push:
     """Check instances, store them at a peer, find them there, get them back and compare.
 
     Parameters
     ----------
-    peer : Peer
-        Where to.
+    peer : Peer or str
+        Where to: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     datasets : iterable of Dataset
         Complete instances; they are not changed.
     via : str
         ``dimse`` or ``web``, for all of it.
+    even_with_errors : bool
+        Whether what the check finds fault with is sent too, as images of real devices may need. Its row keeps the number
+        of errors; `verified` says what it always does: stored, found and back equal, not that the object is right.
     audit : Audit, optional
         Where the step is written down: verified when each instance came back equal.
 
     Returns
     -------
     Push
-        One row an instance. An instance with errors is not sent; what the peer refuses, does not list or gives back
-        changed is not verified, nor is anything where the peer can't be asked for it: then the rows say why.
+        One row an instance. An instance with errors is not sent unless `even_with_errors`; what the peer refuses, does not
+        list or gives back changed is not verified, nor is anything where the peer can't be asked for it: then the rows say
+        why. Data Set Trailing Padding (FFFC,FFFC) is not compared, since it has no meaning (PS3.10 7.2).
 
     Raises
     ------
     AttributeUnusable, UidInvalid
         If a dataset has no SOP Class UID or no SOP Instance UID; then nothing is sent.
+    InputError, PeerUnknown
+        If it is not known where to.
     """
+    peer = as_peer(peer)
     waiting = [(InstanceRef.of(dataset), dataset) for dataset in datasets]
     with (audit or Audit()).step("push") as step:
-        errors: dict[str, int] = {}
+        errors: dict[str, Findings] = {}
         for ref, dataset in waiting:  # one with errors keeps another of its UID back too: the peer can't tell them apart
-            errors[ref.sop_instance_uid] = max(errors.get(ref.sop_instance_uid, 0), len(check(dataset).errors))
-        sound = [(ref, dataset) for ref, dataset in waiting if not errors[ref.sop_instance_uid]]
-        rows = iter(store(peer, [dataset for _, dataset in sound], via=via))
-        answers = [next(rows) if not errors[ref.sop_instance_uid] else None for ref, _ in waiting]
+            errors[ref.sop_instance_uid] = max(errors.get(ref.sop_instance_uid, Findings()), check(dataset).errors, key=len)
+        going = {uid for uid, found in errors.items() if even_with_errors or not found}
+        rows = iter(store(peer, [dataset for ref, dataset in waiting if ref.sop_instance_uid in going], via=via))
+        answers = [next(rows) if ref.sop_instance_uid in going else None for ref, _ in waiting]
         there = [ref for (ref, _), answer in zip(waiting, answers, strict=True) if answer and answer.outcome in _STORED]
         proof = _proof(peer, list(dict.fromkeys(there)), via=via)
         result = Push(
@@ -165,20 +175,33 @@ def _fetch(peer: Peer, refs: list[InstanceRef], *, into: dict[str, Dataset], via
         retrieve(peer.but(web_url="", retrieve_by="move" if peer.retrieve_by == "move" else "auto"), refs, into=take)
 
 
-def _row(ref: InstanceRef, dataset: Dataset, errors: int, answer: StoreRow | None, proof: _Proof) -> Pushed:
-    uid, kind = ref.sop_instance_uid, ref.sop_class_name
+def _row(ref: InstanceRef, dataset: Dataset, errors: Findings, answer: StoreRow | None, proof: _Proof) -> Pushed:
+    uid, kind, count = ref.sop_instance_uid, ref.sop_class_name, len(errors)
     if answer is None:
-        return Pushed(uid, kind, errors, "not sent", False, None, False, "The check found errors: see conformance.check.")
+        return Pushed(uid, kind, count, "not sent", False, None, False, _fault(errors))
     if answer.outcome not in _STORED:
-        return Pushed(uid, kind, 0, str(answer.outcome), False, None, False, answer.message)
+        return Pushed(uid, kind, count, str(answer.outcome), False, None, False, answer.message)
     found = uid in proof.listed
-    changed = len(differences(dataset, proof.back[uid])) if uid in proof.back else None
-    verified = found and changed == 0
+    changed = differences(dataset, proof.back[uid], ignore=_MEANINGLESS) if uid in proof.back else None
+    verified = found and changed is not None and not changed
     if verified:
         message = answer.message
     elif changed:
-        message = "It came back changed."
+        message = _change(changed)
     else:
         message = "The peer does not list it." if not found else "It did not come back."
         message = f"Not proven: {proof.trouble}" if proof.trouble else message
-    return Pushed(uid, kind, 0, str(answer.outcome), found, changed, verified, message)
+    return Pushed(uid, kind, count, str(answer.outcome), found, None if changed is None else len(changed), verified, message)
+
+
+def _fault(errors: Findings) -> str:
+    first = errors[0]
+    place = f"{first.path}: " if first.path else ""
+    more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
+    return f"The check found errors: {place}{first.message}{more} See conformance.check; even_with_errors=True sends it as it is."
+
+
+def _change(changed: Differences) -> str:
+    """Return where it changed, without the values."""
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"It came back changed: {changed[0].path}{more}."

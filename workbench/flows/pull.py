@@ -5,13 +5,15 @@ Does not know: DIMSE, files, SQL.
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydicom.dataset import Dataset
 
 from workbench.archive import Archive
 from workbench.entities import InstanceRef, Peer, Reference, SeriesRef, StudyRef, uid_checked
-from workbench.errors import AttributeUnusable
+from workbench.errors import AttributeUnusable, InputError
 from workbench.flows.audit import Audit
 from workbench.network import RetrieveReport
 from workbench.network import find as network_find
@@ -23,10 +25,10 @@ _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
 def find(
-    peer: Peer,
+    peer: Peer | str,
     *,
-    level: Literal["PATIENT", "STUDY", "SERIES", "IMAGE"] = "STUDY",
-    model: Literal["PATIENT", "STUDY"] = "STUDY",
+    level: str = "STUDY",
+    model: str = "STUDY",
     via: Literal["dimse", "web"] = "dimse",
     limit: int | None = None,
     audit: Audit | None = None,
@@ -36,12 +38,12 @@ def find(
 
     Parameters
     ----------
-    peer : Peer
-        Who is asked.
+    peer : Peer or str
+        Who is asked: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     level : str
-        ``PATIENT``, ``STUDY``, ``SERIES`` or ``IMAGE``.
+        ``PATIENT``, ``STUDY``, ``SERIES`` or ``IMAGE``, in any case.
     model : str
-        ``STUDY`` or ``PATIENT`` root (PS3.4 C.6).
+        ``STUDY`` or ``PATIENT`` root (PS3.4 C.6), in any case.
     via : str
         ``dimse`` for C-FIND, ``web`` for QIDO-RS.
     limit : int, optional
@@ -61,10 +63,12 @@ def find(
     ------
     QueryKeyInvalid
         If the model has no such key at this level.
+    InputError
+        If `peer` is none.
     NetworkError
         If the peer can't be asked; a leaf says why.
     """
-    with (audit or Audit()).step(f"find {level.lower()}") as step:
+    with (audit or Audit()).step(f"find {str(level).lower()}") as step:
         found = network_find(peer, level=level, keys=keys, model=model, via=via, limit=limit)
         frame = found.table()
         frame.attrs["truncated"], frame.attrs["notes"] = found.truncated, list(found.notes)
@@ -98,11 +102,12 @@ def references(frame: pd.DataFrame) -> list[Reference]:
 
 
 def retrieve(
-    peer: Peer,
+    peer: Peer | str,
     what: pd.DataFrame | Reference | Iterable[Reference],
     *,
     into: Archive,
     method: Literal["auto", "get", "move", "web"] | None = None,
+    move_port: int = 0,
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
     audit: Audit | None = None,
@@ -111,14 +116,17 @@ def retrieve(
 
     Parameters
     ----------
-    peer : Peer
-        Where they are.
+    peer : Peer or str
+        Where they are: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     what : DataFrame, reference or references
         The table of a query, or references.
     into : Archive
         Where they shall be.
     method : str, optional
         ``get``, ``move`` or ``web``; without it as the peer is known to like it.
+    move_port : int
+        The port at which C-MOVE brings instances to us: the one that the peer knows for ``peer.calling_ae_title``; 0 takes
+        one that is free.
     progress, cancel : callable, optional
         Called with (done, total); asked whether to stop.
     audit : Audit, optional
@@ -128,11 +136,43 @@ def retrieve(
     -------
     RetrieveReport
         One row an instance.
+
+    Raises
+    ------
+    InputError
+        If `what` refers to nothing, or `into` is no archive.
+    NetworkError
+        If nothing could be asked for at all; a leaf says why.
     """
-    refs = references(what) if isinstance(what, pd.DataFrame) else what
+    refs = _asked(what)
+    _refuse_other_than_archive(into)
     with (audit or Audit()).step("retrieve") as step:
-        report = network_retrieve(peer, refs, into=into, method=method, progress=progress, cancel=cancel)
+        report = network_retrieve(peer, refs, into=into, method=method, progress=progress, cancel=cancel, move_port=move_port)
         step.count, step.verified = len(report), report.complete
         lacking = sum(1 for row in report if row.outcome not in {"retrieved", "already there"})
         step.note = f"{lacking} instances did not arrive" if lacking else ""
     return report
+
+
+def _asked(what: Any) -> list[Reference]:
+    if isinstance(what, pd.DataFrame):
+        return references(what)
+    if isinstance(what, pd.Series):
+        raise InputError("what is a row or a column of a table: pass rows as a table, such as studies.iloc[[0]].")
+    found: list[Any] = list(what) if isinstance(what, Iterable) and not isinstance(what, str | Dataset) else [what]
+    for one in found:
+        if isinstance(one, str):
+            raise InputError("what is text: pass a reference, StudyRef(uid) or SeriesRef(study_uid, series_uid), or a table.")
+        if isinstance(one, Dataset):
+            raise InputError("what is an answer of a query: pass its table, found.table(), or a reference, StudyRef(uid).")
+        if not isinstance(one, Reference):
+            raise InputError(f"what is the table of a query, or references such as StudyRef(uid), not {type(one).__name__}.")
+    return found
+
+
+def _refuse_other_than_archive(into: Any) -> None:
+    if isinstance(into, str | Path):
+        raise InputError("into is an archive, not the path of a folder: pass Archive(path).")
+    if not callable(into) and not hasattr(into, "receiving"):
+        remedy = "pass its .archive" if isinstance(getattr(into, "archive", None), Archive) else "pass Archive(path)"
+        raise InputError(f"into is an archive, not {type(into).__name__}: {remedy}.")

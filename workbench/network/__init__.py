@@ -4,7 +4,7 @@ Knows: associations, presentation contexts, DIMSE and DICOMweb services, and who
 Does not know: pixels, people.
 """
 
-from workbench.network.addressbook import AddressBook
+from workbench.network.addressbook import AddressBook, as_peer
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
@@ -23,6 +23,7 @@ __all__ = [
     "StoreOutcome",
     "StoreReport",
     "StoreRow",
+    "as_peer",
     "echo",
     "find",
     "retrieve",

@@ -1,6 +1,6 @@
 """The address book: peers by name, in a TOML file of the user.
 
-Knows: where the file is, its fields, and that no secret belongs in it.
+Knows: where the file is, its fields, that no secret belongs in it, and how a peer is written in one word.
 Does not know: networks.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 import platformdirs
 
-from workbench.entities import Peer, Timeouts, html_table
+from workbench.entities import Peer, Timeouts, ae_title_checked, html_table, plain
 from workbench.errors import InputError, PeerUnknown
 from workbench.files import write_whole
 
-__all__ = ["AddressBook"]
+__all__ = ["AddressBook", "as_peer"]
 
 _SECRET_WORDS = ("password", "passwd", "secret", "token", "credential", "passphrase", "apikey", "api_key", "private_key")
 _DEFAULTS = Peer(name="default", ae_title="DEFAULT")
@@ -81,7 +81,11 @@ class AddressBook:
             return self._peers[name]
         except KeyError:
             names = ", ".join(map(repr, self._peers)) or "none"
-            raise PeerUnknown(f"The address book {self.path} has no peer {name!r}; it has {names}. Add one with add().") from None
+            raise PeerUnknown(
+                f"The address book {self.path} has no peer {name!r}; it has {names}. Write AETITLE@HOST:PORT instead of a name, or "
+                "add it: 'workbench peers add NAME AETITLE HOST PORT' on the command line, add() and save() of "
+                "AddressBook.load() in Python."
+            ) from None
 
     def add(self, peer: Peer) -> Peer:
         """Add a peer, or replace the one of the same name; :meth:`save` keeps it."""
@@ -123,6 +127,41 @@ class AddressBook:
             for p in self
         ]  # fmt: skip
         return html_table(rows, caption=f"AddressBook: {len(self)}")
+
+
+def as_peer(peer: object) -> Peer:
+    """Return the peer that is meant.
+
+    Parameters
+    ----------
+    peer : Peer or str
+        A peer; the name of one in the address book of :meth:`AddressBook.load`; or ``AETITLE@HOST:PORT``.
+
+    Raises
+    ------
+    PeerUnknown
+        If the address book has no peer of that name.
+    InputError
+        If it is neither.
+
+    Examples
+    --------
+    >>> print(as_peer("ARCHIVE1@pacs.example.org:11112"))
+    AE title 'ARCHIVE1' at pacs.example.org:11112
+    """
+    if isinstance(peer, Peer):
+        return peer
+    if not isinstance(peer, str):
+        remedy = "pass its .peer" if hasattr(type(peer), "peer") else "make one with Peer(name, ae_title, host, port)"
+        kind = type(peer).__name__
+        raise InputError(f"A peer is a Peer, a name from the address book or 'AETITLE@HOST:PORT', not a {kind}: {remedy}.")
+    title, at, place = peer.partition("@")
+    host, colon, port = place.rpartition(":")
+    if not at:
+        return AddressBook.load().get(peer)
+    if not colon or not host or not (port.isascii() and port.isdecimal()):
+        raise InputError(f"A peer is a name from the address book, or AETITLE@HOST:PORT; {plain(peer)!r} is neither.")
+    return Peer(name=ae_title_checked(title), ae_title=title, host=host.strip("[]"), port=int(port))
 
 
 def _refuse_secrets(content: dict[str, Any], where: Path, path: str = "") -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from workbench.entities import Peer, html_safe
 from workbench.errors import NetworkError
 from workbench.network import contexts
+from workbench.network.addressbook import as_peer
 from workbench.network.association import associate, lost
 from workbench.network.statuses import failure
 
@@ -62,19 +63,25 @@ class EchoReport:
         )
 
 
-def echo(peer: Peer) -> EchoReport:
+def echo(peer: Peer | str) -> EchoReport:
     """Ask a peer whether it is there, and say which layer failed if it is not. Never raises for network trouble.
 
     Parameters
     ----------
-    peer : Peer
-        Whom to ask.
+    peer : Peer or str
+        Whom to ask: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
 
     Returns
     -------
     EchoReport
         With the layer, what happened and what to try.
+
+    Raises
+    ------
+    PeerUnknown, InputError
+        If it is not known whom to ask.
     """
+    peer = as_peer(peer)
     start = time.monotonic()
     try:
         with associate(peer, contexts.service(_VERIFICATION)) as association:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
@@ -22,6 +22,7 @@ from workbench.entities import Peer, html_table
 from workbench.errors import InputError, NetworkError
 from workbench.inspection import table
 from workbench.network import contexts
+from workbench.network.addressbook import as_peer
 from workbench.network.association import associate, lost
 from workbench.network.statuses import CANCELLED, failure, is_pending, words
 from workbench.network.web import search
@@ -112,11 +113,11 @@ class Found(Sequence[Dataset]):
 
 
 def find(
-    peer: Peer,
+    peer: Peer | str,
     *,
-    level: Level = "STUDY",
+    level: str = "STUDY",
     keys: Mapping[str, Any] | None = None,
-    model: Model = "STUDY",
+    model: str = "STUDY",
     via: Literal["dimse", "web"] = "dimse",
     limit: int | None = None,
     cancel: Callable[[], bool] | None = None,
@@ -125,16 +126,16 @@ def find(
 
     Parameters
     ----------
-    peer : Peer
-        Whom to ask.
+    peer : Peer or str
+        Whom to ask: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     level : str
-        PATIENT, STUDY, SERIES or IMAGE.
+        PATIENT, STUDY, SERIES or IMAGE, in any case.
     keys : mapping of keyword to value, optional
         What to match (PS3.4 C.2.2.2): a single value, ``*`` and ``?`` in text, a range ``20260101-20260131`` or
         ``(first, last)`` for dates and times, a list of UIDs, or None to have the attribute returned whatever its value is.
         See :func:`workbench.standard.query_identifier`.
     model : str
-        PATIENT or STUDY root.
+        PATIENT or STUDY root, in any case.
     via : str
         ``dimse`` for C-FIND, ``web`` for QIDO-RS at ``peer.web_url``; the columns are the same.
     limit : int, optional
@@ -158,6 +159,8 @@ def find(
         raise InputError(f"limit must be 1 or more, not {limit}.")
     if via not in {"dimse", "web"}:
         raise InputError(f"via is dimse or web, not {via!r}.")
+    peer = as_peer(peer)
+    level, model = cast(Level, str(level).upper()), cast(Model, str(model).upper())
     identifier = query_identifier(model, level, keys, relational=via == "web")
     most = limit or MOST_RESULTS
     start = time.monotonic()

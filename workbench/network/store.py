@@ -24,6 +24,7 @@ from workbench.errors import (
 )
 from workbench.network._job import Job, Retry, Sender, StoreOutcome, StoreReport, StoreRow
 from workbench.network._outgoing import Outgoing, Source, look_at, opened
+from workbench.network.addressbook import as_peer
 from workbench.network.association import MAX_CONTEXTS, associate, take_over
 from workbench.network.bulk import Channel, Content, Response, store_request
 from workbench.network.statuses import words
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def store(
-    peer: Peer,
+    peer: Peer | str,
     sources: Iterable[Source],
     *,
     via: str = "dimse",
@@ -50,8 +51,8 @@ def store(
 
     Parameters
     ----------
-    peer : Peer
-        Where to.
+    peer : Peer or str
+        Where to: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     sources : iterable of Path, str, bytes, Dataset or Part10
         One instance each: a file's path or content, a dataset, or a file that was located already.
     via : str
@@ -92,6 +93,7 @@ def store(
         raise InputError(f"via is 'dimse' or 'web', not {via!r}.")
     if associations < 1:
         raise InputError(f"associations is 1 or more, not {associations}.")
+    peer = as_peer(peer)
     items, bad = look_at(sources)
     job = Job(peer, len(items) + len(bad), transcode == "lossless", retry or Retry(), progress, cancel)
     for index, name, reason in bad:

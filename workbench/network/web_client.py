@@ -10,12 +10,13 @@ from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session
 
 from workbench.entities import Peer
+from workbench.network.addressbook import as_peer
 from workbench.network.web import base_address, login
 
 __all__ = ["web_client"]
 
 
-def web_client(peer: Peer) -> Any:
+def web_client(peer: Peer | str) -> Any:
     """Return a ``dicomweb_client.DICOMwebClient`` for a peer, with its login and its time limits.
 
     Use :func:`find`, :func:`retrieve` and :func:`store` with ``via="web"`` for whole instances: they are faster, report one row
@@ -23,8 +24,8 @@ def web_client(peer: Peer) -> Any:
 
     Parameters
     ----------
-    peer : Peer
-        With a `web_url`.
+    peer : Peer or str
+        With a `web_url`; a peer, or its name in the address book.
 
     Returns
     -------
@@ -36,6 +37,7 @@ def web_client(peer: Peer) -> Any:
     InputError
         If the peer has no `web_url`, or its secret is not in the environment.
     """
+    peer = as_peer(peer)
     session = create_session()
     session.headers.update(login(peer, base_address(peer)))
     client = DICOMwebClient(url=peer.web_url.rstrip("/"), session=session, timeout=peer.timeouts.dimse_s)
