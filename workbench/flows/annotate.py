@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from workbench import builders
 from workbench.builders import Author, Measurement, Region
+from workbench.conformance import check
 from workbench.entities import Circle, Code, Ellipse, InstanceRef, Mark, Polyline, Text, html_table
 from workbench.errors import AttributeUnusable, InputError
 from workbench.files import given
@@ -175,7 +176,7 @@ def annotate(
     author : Author
         Who made them.
     audit : Audit, optional
-        Where the step is written down.
+        Where the step is written down: verified when the check finds no error in any of them.
 
     Returns
     -------
@@ -197,7 +198,8 @@ def annotate(
         others = [d for d in (report, presentation) if d is not None]
         selection = builders.selection([*images, *others], description=description, author=author)
         derived = Derived(report, presentation, selection, "" if presentation is not None else _IN_COLOUR)
-        step.count, step.verified = len(derived.datasets), True
+        wrong = sum(len(check(dataset).errors) for dataset in derived.datasets)
+        step.count, step.verified = len(derived.datasets), wrong == 0
         step.note = ", ".join(InstanceRef.of(d).sop_class_name for d in derived.datasets)
     return derived
 
