@@ -1,8 +1,13 @@
 """A conversation by hand, with everything that the other side can do wrong."""
 
+import contextlib
+import itertools
+import re
 import socket
 import struct
 import threading
+import time
+from collections import deque
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +21,8 @@ from workbench.network._conversation import Conversation
 from workbench.network.contexts import query_model
 from workbench.network.receiving import Context
 
-GET, FIND, CT = query_model("STUDY", "GET"), query_model("STUDY", "FIND"), "1.2.840.10008.5.1.4.1.1.2"
+GET, FIND, MOVE = (query_model("STUDY", operation) for operation in ("GET", "FIND", "MOVE"))
+CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 PEER = Peer(name="x", ae_title="X", timeouts=Timeouts(1, 1, 0.4, 0.4))
 
@@ -152,6 +158,78 @@ def test_what_breaks_the_protocol_ends_the_association(script, message):
 def test_silence_ends_at_the_time_limit():
     with pytest.raises(PeerTimeout, match=r"silent for 0\.4 s during C-GET"):
         talked(STORE + DATASET[:-3], hold=True)
+
+
+def endlessly(pieces, *, service="C-GET", sop_class=GET, pause=0.0, came=lambda: None):
+    """Send pieces for ever until the conversation ends; return what it raised, how long it took, and the shelf."""
+    ours, theirs = socket.socketpair()
+    shelf, ended = Shelf(), threading.Event()
+    contexts = {1: Context(sop_class, EXPLICIT, is_storage=False), 3: Context(CT, EXPLICIT, is_storage=True)}
+    conversation = Conversation(PEER, ours, contexts=contexts, maximum_bytes=16384, receive=shelf.receiving)
+
+    def endless():
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                theirs.sendall(piece)
+                if ended.wait(pause):
+                    return
+
+    thread = threading.Thread(target=endless, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    try:
+        responses = conversation.ask(service, sop_class, _expected.Wanted("1.2.3").identifier(), cancel=lambda: False, came=came)
+        with pytest.raises(NetworkError) as caught:
+            deque(itertools.takewhile(lambda _: time.monotonic() - start < 10, responses), maxlen=0)
+        return caught.value, time.monotonic() - start, shelf
+    finally:
+        ended.set()
+        theirs.close()
+        ours.close()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def pending(service, **counts):
+    sop_class, field = (GET, 0x8010) if service == "C-GET" else (MOVE, 0x8021)
+    return p_data((1, 3, command(e0002=sop_class, e0100=field, e0120=1, e0800=0x0101, e0900=0xFF00, **counts)))
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+@pytest.mark.parametrize(("service", "sop_class"), [("C-GET", GET), ("C-MOVE", MOVE)])
+def test_pending_responses_that_count_nothing_do_not_go_on_for_ever(service, sop_class, pause):
+    same = pending(service, e1020=5, e1021=1)
+    error, seconds, _ = endlessly(itertools.repeat(same), service=service, sop_class=sop_class, pause=pause)
+    assert isinstance(error, PeerTimeout)
+    assert re.search(rf"sent \d+ pending responses that count nothing, and no data, for 0\.4 s during {service}", str(error))
+    assert seconds < 3
+
+
+def test_pending_responses_in_pieces_are_no_data_either():
+    same = pending("C-GET", e1020=5)
+    pieces = (piece for _ in itertools.count() for piece in (same[:30], same[30:]))
+    error, seconds, _ = endlessly(pieces, pause=0.03)
+    assert isinstance(error, PeerTimeout)
+    assert seconds < 3
+
+
+def test_counts_data_and_what_comes_elsewhere_put_off_the_limit():
+    counting = (pending("C-GET", e1020=20 - n, e1021=n) for n in range(20))
+    storing = [pending("C-GET", e1020=5), *[STORE + DATASET] * 20]
+    for pieces in (counting, storing):
+        error, seconds, shelf = endlessly(pieces, pause=0.05)
+        assert isinstance(error, PeerTimeout)
+        assert 1.3 < seconds < 5
+    assert len(shelf.kept) == 20
+    start = time.monotonic()
+    _, seconds, _ = endlessly(
+        itertools.repeat(pending("C-MOVE")),
+        service="C-MOVE",
+        sop_class=MOVE,
+        pause=0.05,
+        came=lambda: min(time.monotonic() - start, 1),
+    )
+    assert 1.3 < seconds < 5
 
 
 def test_a_peer_with_answers_without_end(monkeypatch):

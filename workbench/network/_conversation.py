@@ -33,6 +33,7 @@ _IMPLICIT = "1.2.840.10008.1.2"
 _SHORT = frozenset((b"AE", b"CS", b"DA", b"IS", b"LO", b"PN", b"SH", b"TM", b"UI", b"US"))  # with lengths of 2 bytes (PS3.5 7.1.2)
 _BUFFER_BYTES = 1 << 20
 _TICK_S = 0.25
+_MORE_THAN_A_RESPONSE = 8192  # so many bytes of a PDU that is not complete yet are data
 _STOPPING_S = 5.0  # how long a peer may go on after C-CANCEL
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 _IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
@@ -63,6 +64,11 @@ class Response:
     def is_final(self) -> bool:
         """Whether nothing follows."""
         return self.status not in _PENDING
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many sub-operations remain, and how those that were made have ended."""
+        return self.remaining, self.completed, self.failed, self.warning
 
     @property
     def dataset(self) -> Dataset:
@@ -145,9 +151,19 @@ class Conversation:
         return any(context.abstract_syntax == sop_class_uid for context in self._contexts.values())
 
     def ask(
-        self, service: str, sop_class_uid: str, identifier: Dataset, *, destination: str = "", cancel: Callable[[], bool]
+        self,
+        service: str,
+        sop_class_uid: str,
+        identifier: Dataset,
+        *,
+        destination: str = "",
+        cancel: Callable[[], bool],
+        came: Callable[[], object] = lambda: None,
     ) -> Iterator[Response]:
         """Send a request and yield its responses to the final one.
+
+        Pending responses to C-GET and C-MOVE that count nothing new do not put off the time limit: a peer could send
+        them for ever.
 
         Parameters
         ----------
@@ -157,6 +173,8 @@ class Conversation:
             The AE title to which C-MOVE sends.
         cancel : callable
             Polled; when it is true C-CANCEL is sent. A peer that does not stop is left after a few seconds.
+        came : callable
+            Polled; what it returns changes as data come by another way, as they do in C-MOVE.
 
         Raises
         ------
@@ -174,7 +192,7 @@ class Conversation:
         content = _encoded(identifier, is_implicit=context.transfer_syntax == _IMPLICIT)
         self._channel.send(self._context_id, command_set(elements), MemoryContent(content))
         try:
-            yield from self._pumped(cancel)
+            yield from self._pumped(cancel, came)
         except Violation as violation:
             self._stores.abandon("the protocol was broken")
             self._channel.abort(source=2)
@@ -193,8 +211,9 @@ class Conversation:
         """Release the association."""
         self._channel.release()
 
-    def _pumped(self, cancel: Callable[[], bool]) -> Iterator[Response]:
+    def _pumped(self, cancel: Callable[[], bool], came: Callable[[], object]) -> Iterator[Response]:
         heard, stop_at = time.monotonic(), float("inf")
+        counted, elsewhere, idle, is_query = (-1, -1, -1, -1), came(), 0, self._service.name == "C-FIND"
         while True:
             now = time.monotonic()
             if stop_at == float("inf") and cancel():
@@ -204,15 +223,19 @@ class Conversation:
                 raise AssociationAborted(f"{self._peer} did not stop when it was asked to; the association was aborted.")
             patience = self._peer.timeouts.network_s if self._stores.is_receiving else self._peer.timeouts.dimse_s
             if now - heard > patience:
-                raise self._timed_out(patience)
-            if self._read():
-                heard = now
-                self._take()
+                raise self._timed_out(patience, idle=idle)
+            if self._read() and self._take():
+                heard, idle = now, 0
             while self._responses:
                 response = self._responses.popleft()
+                idle += 1
+                if is_query or response.counts != counted:
+                    counted, heard, idle = response.counts, now, 0
                 yield response
                 if response.is_final:
                     return
+            if came() != elsewhere:
+                elsewhere, heard, idle = came(), now, 0
 
     def _read(self) -> bool:
         """Read what is there; False where nothing came within a moment."""
@@ -241,8 +264,9 @@ class Conversation:
         self._connection.settimeout(_TICK_S)
         return self._connection.recv_into(room)
 
-    def _take(self) -> None:
-        """Take every PDU that is complete."""
+    def _take(self) -> bool:
+        """Take every PDU that is complete; return whether there were data in it, or a good part of a PDU is there."""
+        has_data = False
         while self._end - self._start >= 6:
             kind = self._buffer[self._start]
             size = int.from_bytes(self._buffer[self._start + 2 : self._start + 6], "big")
@@ -254,15 +278,17 @@ class Conversation:
                     rest = bytes(self._buffer[self._start : self._end])
                     self._buffer[: len(rest)] = rest
                     self._start, self._end = 0, len(rest)
-                return
+                return has_data or self._end - self._start > _MORE_THAN_A_RESPONSE
             if kind != _P_DATA:
                 self._over(kind)
             others = self._stores.take(self._buffer[self._start + 6 : end])
             self._start = end
+            has_data |= not others or self._stores.is_receiving
             if others:
                 self._other(others)
         if self._start == self._end:
             self._start = self._end = 0
+        return has_data
 
     def _over(self, kind: int) -> NoReturn:
         if kind == _ABORT:
@@ -317,9 +343,10 @@ class Conversation:
         except OSError as error:
             raise AssociationAborted(f"The connection to {self._peer} was lost ({error.strerror or 'closed'}).") from error
 
-    def _timed_out(self, seconds: float) -> PeerTimeout:
+    def _timed_out(self, seconds: float, *, idle: int = 0) -> PeerTimeout:
+        said = f"sent {idle} pending responses that count nothing, and no data," if idle else "was silent"
         return PeerTimeout(
-            f"{self._peer} was silent for {seconds:g} s during {self._service.name}. "
+            f"{self._peer} {said} for {seconds:g} s during {self._service.name}. "
             "Ask for less at once, or allow more time (Timeouts.dimse_s)."
         )
 

@@ -62,6 +62,7 @@ class Intake:
         self._waiting = threading.Semaphore(_MOST_WAITING)
         self.arrivals: dict[str, Arrival] = {}
         self.total = 0
+        self.size_bytes = 0
         self.is_full = False
 
     def __enter__(self) -> Self:
@@ -75,6 +76,10 @@ class Intake:
     def is_archive(self) -> bool:
         """Whether what is kept is known by its reference."""
         return self._keeper is not None
+
+    def so_far(self) -> int:
+        """Return how many bytes have come, of instances that are kept or not."""
+        return self.size_bytes
 
     def settle(self) -> None:
         """Wait until everything that came is kept."""
@@ -131,6 +136,7 @@ class Parcel:
     def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes of the dataset."""
         self.size_bytes += len(chunk)
+        self._intake.size_bytes += len(chunk)  # only to be seen to grow
         try:
             self._sink.write(chunk)
         except Exception as error:
