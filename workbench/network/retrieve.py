@@ -19,6 +19,7 @@ from workbench.network._expected import Counted, Expected, Wanted, conversing, r
 from workbench.network._intake import ArchiveLike, Intake
 from workbench.network._landing import landing
 from workbench.network._wado import Stopped, fetch
+from workbench.network.addressbook import as_peer
 from workbench.network.statuses import CANCELLED, words
 from workbench.standard import storage_classes
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 Method = Literal["auto", "get", "move", "web"]
 _GET, _MOVE = contexts.query_model("STUDY", "GET"), contexts.query_model("STUDY", "MOVE")
 _KEPT = {"retrieved", "already there"}
-_DESTINATION_UNKNOWN = 0xA801
+_DESTINATION_UNUSABLE = frozenset({0xA702, 0xA801, 0xC000})  # unknown, or known at another place: peers differ in which they say
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class RetrieveReport(Rows[Retrieved]):
 
 
 def retrieve(
-    peer: Peer,
+    peer: Peer | str,
     refs: Reference | Iterable[Reference],
     *,
     into: ArchiveLike | Callable[[bytes], Any],
@@ -134,8 +135,8 @@ def retrieve(
 
     Parameters
     ----------
-    peer : Peer
-        Who has them.
+    peer : Peer or str
+        Who has them: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     refs : reference or iterable of references
         Patients, studies, series or instances.
     into : archive or callable
@@ -166,6 +167,7 @@ def retrieve(
     """
     if method not in {None, "auto", "get", "move", "web"}:
         raise InputError(f"method is get, move, web or auto, not {method!r}.")
+    peer = as_peer(peer)
     asked = _expected.checked(refs)
     way = method or peer.retrieve_by
     if way == "auto":
@@ -340,10 +342,10 @@ class _Task:
         if status in {0, CANCELLED} or status >> 12 == 0xB:
             return
         remedy = ""
-        if status == _DESTINATION_UNKNOWN:
+        if operation == "C-MOVE" and status in _DESTINATION_UNUSABLE:
             remedy = (
-                f"The peer does not know {self.peer.calling_ae_title!r} as a destination: ask its administrator to add that AE "
-                f"title with this machine's address and port {port}, or set calling_ae_title and move_port to what it knows."
+                f"For C-MOVE the peer must know our AE title {self.peer.calling_ae_title!r} at this machine's address and port "
+                f"{port}: ask its administrator to add that, or set calling_ae_title and move_port= to what it knows."
             )
         self.refused = self.refused or refusal(self.peer, operation, response, remedy=remedy)
 
