@@ -50,3 +50,15 @@ def test_what_no_peer_can_be(fields, message):
         Peer(**{**good, **fields})
     with pytest.raises(AttributeUnusable, match=message):
         dataclasses.replace(Peer(**good), **fields)
+
+
+@pytest.mark.parametrize("value", [0, 4095, (16 << 20) + 1, 2**31, -5, True, 16384.0])
+def test_a_pdu_length_out_of_range_is_refused(value):
+    with pytest.raises(AttributeUnusable, match="max_pdu_bytes"):
+        Peer("x", "PACS", max_pdu_bytes=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "5"])
+def test_a_time_limit_that_is_none_is_refused(value):
+    with pytest.raises(AttributeUnusable, match="seconds"):
+        Timeouts(dimse_s=value)

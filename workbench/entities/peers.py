@@ -4,6 +4,7 @@ Knows: what can be known without connecting.
 Does not know: secrets; it names the environment variable that holds one.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,12 +46,22 @@ class Timeouts:
         For the next DIMSE response.
     network_s : float
         For the next byte of a PDU that has begun.
+
+    Raises
+    ------
+    AttributeUnusable
+        If one is no number, or not greater than 0.
     """
 
     connect_s: float = 5.0
     acse_s: float = 10.0
     dimse_s: float = 30.0
     network_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for value in (self.connect_s, self.acse_s, self.dimse_s, self.network_s):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise AttributeUnusable(f"A time limit is a number of seconds greater than 0, not {value!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,12 @@ class Peer:
         _check_port(self.port)
         if not isinstance(self.timeouts, Timeouts):
             raise AttributeUnusable(f"timeouts of a peer is a Timeouts(...), not {type(self.timeouts).__name__}.")
+        if (
+            isinstance(self.max_pdu_bytes, bool)
+            or not isinstance(self.max_pdu_bytes, int)
+            or not 4_096 <= self.max_pdu_bytes <= 16 << 20
+        ):
+            raise AttributeUnusable("max_pdu_bytes of a peer is a whole number from 4096 to 16777216 (PS3.8 D.1).")
         if self.retrieve_by not in {"auto", "get", "move", "web"}:
             raise AttributeUnusable(f"retrieve_by is auto, get, move or web, not {self.retrieve_by!r}.")
 
