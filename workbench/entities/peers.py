@@ -60,8 +60,7 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for value in (self.connect_s, self.acse_s, self.dimse_s, self.network_s):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise AttributeUnusable(f"A time limit is a number of seconds greater than 0, not {value!r}.")
+            _check_seconds(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +121,7 @@ class Peer:
         _check_port(self.port)
         if not isinstance(self.timeouts, Timeouts):
             raise AttributeUnusable(f"timeouts of a peer is a Timeouts(...), not {type(self.timeouts).__name__}.")
-        if (
-            isinstance(self.max_pdu_bytes, bool)
-            or not isinstance(self.max_pdu_bytes, int)
-            or not 4_096 <= self.max_pdu_bytes <= 16 << 20
-        ):
-            raise AttributeUnusable("max_pdu_bytes of a peer is a whole number from 4096 to 16777216 (PS3.8 D.1).")
+        _check_pdu_length(self.max_pdu_bytes)
         if self.retrieve_by not in {"auto", "get", "move", "web"}:
             raise AttributeUnusable(f"retrieve_by is auto, get, move or web, not {self.retrieve_by!r}.")
 
@@ -146,3 +140,13 @@ def _check_port(port: object) -> None:
         raise AttributeUnusable(f"port is a whole number, not {type(port).__name__}. {_ORDER}")
     if not 0 < port < 65_536:
         raise AttributeUnusable(f"A port is a number from 1 to 65535, not {port}.")
+
+
+def _check_pdu_length(length: object) -> None:
+    if isinstance(length, bool) or not isinstance(length, int) or not 4_096 <= length <= 16 << 20:
+        raise AttributeUnusable("max_pdu_bytes of a peer is a whole number from 4096 to 16777216 (PS3.8 D.1).")
+
+
+def _check_seconds(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise AttributeUnusable(f"A time limit is a number of seconds greater than 0, not {value!r}.")
