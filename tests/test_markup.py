@@ -117,6 +117,7 @@ def shown(tmp_path_factory):
         "Findings": Findings([Finding(Severity.ERROR, LONG, LONG, SCRIPT, LONG)]), "Audit": audit, "AuditLines": audit.lines,
         "Findings of a check": conformance.check_many([image, file]), "AddressBook": book, "EchoReport": network.echo(peer),
         "Release": flows.release.release([image, Dataset()], keys=keys), "Region": region,
+        "Derived": flows.annotate.Derived(image, None, other, f"{LONG}{SCRIPT}"),
         "RetrieveReport": network.RetrieveReport.of(
             [network.Retrieved(LONG, SCRIPT, LONG, 1, SCRIPT, 0)], method="get", seconds=0, cancelled=False, notes=[LONG, SCRIPT]
         ),
