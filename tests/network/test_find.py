@@ -200,6 +200,13 @@ def test_a_peer_without_the_service(answering):
         find(answering(statuses(), sop_class="1.2.840.10008.1.1"))
 
 
+def test_level_and_model_in_any_case(answering):
+    found = find(answering(statuses((0xFF00, study(1)), (0x0000, None))), level="study", model="study")
+    assert (len(found), found.level) == (1, "STUDY")
+    with pytest.raises(InputError, match="level"):
+        find("X@127.0.0.1:1", level="exam")
+
+
 def test_answers_that_come_twice_and_those_that_differ(answering):
     answers = [(0xFF00, study(1, StudyID="a")), (0xFF00, study(1, StudyID="a")), (0xFF01, study(1, StudyID="b"))]
     found = find(answering(statuses(*answers)))

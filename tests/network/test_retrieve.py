@@ -168,6 +168,26 @@ def test_c_move_where_there_is_no_c_get(scripted, tmp_path):
         assert archive.counts().instances == 6
 
 
+@pytest.mark.parametrize("code", [0xA702, 0xA801, 0xC000])
+def test_a_c_move_that_can_not_reach_us_is_answered_with_what_the_peer_must_know(scripted, code):
+    port = _free()
+
+    def move(event):
+        yield "127.0.0.1", port
+        yield from refusing(code)(event)
+
+    remedy = rf"peer must know our AE title 'WORKBENCH' at this machine's address and port {port}: .*move_port="
+    with pytest.raises(StatusFailure, match=remedy) as caught:
+        retrieve(scripted(move=move), STUDY, into=print, method="move", move_port=port)
+    assert caught.value.status == code
+
+
+def test_a_c_get_that_is_refused_says_nothing_of_ports(scripted):
+    with pytest.raises(StatusFailure) as caught:
+        retrieve(scripted(get=refusing(0xA702)), STUDY, into=print, method="get")
+    assert "move_port" not in str(caught.value)
+
+
 def _free():
     import socket
 
