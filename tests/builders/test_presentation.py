@@ -292,3 +292,11 @@ def test_dcmpschk_passes_it(ct, volume, dcmtk, wish):
         assert "Test passed." in said
         errors = [line for line in said.splitlines() if line[:2] in {"E:", "F:"} or "Error" in line]
         assert errors == []
+
+
+@pytest.mark.parametrize("center", [(2.0, 30.0), (30.0, 2.0)])
+def test_a_circle_that_reaches_outside_to_the_left_or_the_top_is_refused(center):
+    from workbench.entities import Circle
+
+    with pytest.raises(BuildRefused, match="outside"):
+        builders.grayscale(phantoms.ct_series(1, rows=64, columns=64), marks=[Circle(center, 5.0)])

@@ -23,7 +23,7 @@ from pydicom.uid import generate_uid
 from workbench.builders import transformations
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment
 from workbench.builders.sources import inherit, inheritable, plain
-from workbench.entities import Mark, Text
+from workbench.entities import Mark, Text, is_inside
 from workbench.errors import BuildRefused
 from workbench.files import given
 
@@ -144,7 +144,7 @@ def _check(images: Sequence[Dataset], *, window: tuple[float, float] | None, mar
     if frame is not None and images and not 0 <= frame < int(images[0].get("NumberOfFrames") or 1):
         raise BuildRefused(f"There is no frame {frame}; frames count from 0 (PS3.3 C.7.6.6).")
     for rows, columns in sizes:
-        if not all(0 <= c <= columns and 0 <= r <= rows for m in marks for c, r in m.vertices):
+        if not all(is_inside(mark, rows=rows, columns=columns) for mark in marks):
             raise BuildRefused(f"A mark lies outside the images of {rows} rows and {columns} columns (PS3.3 C.10.5.1.2).")
 
 

@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
 from workbench.builders.sources import inherit, inheritable, is_multi_frame, plain
-from workbench.entities import Code, InstanceRef, Mark, Polyline, Text, html_table
+from workbench.entities import Code, InstanceRef, Mark, Polyline, Text, html_table, is_inside
 from workbench.errors import BuildRefused, InputError
 from workbench.files import given
 
@@ -174,7 +174,7 @@ def _check(region: Region) -> None:
             "A measured region is a point, a line of two vertices, a closed polyline, a circle or an ellipse (PS3.16 TID 1410)."
         )
     rows, columns = int(region.image.get("Rows") or 0), int(region.image.get("Columns") or 0)
-    if not all(0 <= c <= columns and 0 <= r <= rows for c, r in region.mark.vertices):
+    if not is_inside(region.mark, rows=rows, columns=columns):
         raise BuildRefused(f"Region {region.label!r} lies outside its image of {rows} rows and {columns} columns (PS3.3 C.18.6.1).")
     if not 0 <= region.frame < int(region.image.get("NumberOfFrames") or 1):
         raise BuildRefused(f"Instance {ref.sop_instance_uid} has no frame {region.frame}; frames count from 0 (PS3.3 C.7.6.6).")

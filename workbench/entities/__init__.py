@@ -6,7 +6,7 @@ Does not know: files, networks, pixels.
 
 from workbench.entities.codes import Code
 from workbench.entities.findings import Finding, Findings, Severity
-from workbench.entities.marks import Circle, Ellipse, Mark, Point, Polyline, Text, Vertex
+from workbench.entities.marks import Circle, Ellipse, Mark, Point, Polyline, Text, Vertex, is_inside
 from workbench.entities.peers import Peer, Timeouts, ae_title_checked
 from workbench.entities.references import InstanceRef, PatientRef, Reference, SeriesRef, StudyRef, uid_checked
 from workbench.entities.rows import Rows
@@ -37,6 +37,7 @@ __all__ = [
     "cell_safe",
     "html_safe",
     "html_table",
+    "is_inside",
     "plain",
     "text_table",
     "uid_checked",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from workbench.errors import AttributeUnusable
 
-__all__ = ["Circle", "Ellipse", "Mark", "Point", "Polyline", "Text", "Vertex"]
+__all__ = ["Circle", "Ellipse", "Mark", "Point", "Polyline", "Text", "Vertex", "is_inside"]
 
 Vertex = tuple[float, float]
 
@@ -204,3 +204,16 @@ class Text:
 
 
 Mark = Point | Polyline | Circle | Ellipse | Text
+
+
+def is_inside(mark: Mark, *, rows: int, columns: int) -> bool:
+    """Say whether a mark lies wholly inside an image of so many rows and columns; rounding of a float32 is forgiven.
+
+    Examples
+    --------
+    >>> is_inside(Circle((5.0, 5.0), 5.0), rows=10, columns=10), is_inside(Circle((4.0, 5.0), 5.0), rows=10, columns=10)
+    (True, False)
+    """
+    left, top, right, bottom = mark.bounds
+    slack = 1e-3
+    return left >= -slack and top >= -slack and right <= columns + slack and bottom <= rows + slack

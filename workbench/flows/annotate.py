@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from workbench import builders
 from workbench.builders import Author, Measurement, Region
 from workbench.conformance import check
-from workbench.entities import Circle, Code, Ellipse, InstanceRef, Mark, Polyline, Text, html_table
+from workbench.entities import Circle, Code, Ellipse, InstanceRef, Mark, Polyline, Text, html_table, is_inside
 from workbench.errors import AttributeUnusable, InputError
 from workbench.files import given
 from workbench.flows.audit import Audit
@@ -40,7 +40,6 @@ _SYNONYMS = {
     "bqml": "BQML", "bq/ml": "BQML",
 }  # fmt: skip
 _ACCEPTED = "'HU', 'g/ml' (SUV by body weight) or 'BQML' (Bq/ml)"
-_ROUNDING = 1e-6  # pixels
 _IN_COLOUR = (
     "no presentation state: the first image is in colour; grayscale presentation states are for MONOCHROME images (PS3.4 N.2.1)"
 )
@@ -258,8 +257,8 @@ def _unit(image: Dataset, unit: str | None, *, frame: int, is_own: bool) -> str:
 
 
 def _refuse_outside(mark: Mark, shape: tuple[int, int], *, label: str) -> None:
-    (left, top, right, bottom), (rows, columns) = mark.bounds, shape
-    if min(left, top) < -_ROUNDING or right > columns + _ROUNDING or bottom > rows + _ROUNDING:
+    rows, columns = shape
+    if not is_inside(mark, rows=rows, columns=columns):
         raise AttributeUnusable(
             f"Region {label!r} reaches outside the image of {rows} rows and {columns} columns (PS3.3 C.18.6.1): "
             "move it or draw it smaller."
