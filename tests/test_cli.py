@@ -21,8 +21,10 @@ import pytest
 
 from tests.conftest import free_port
 from workbench import builders, phantoms
+from workbench.cli._disk import Folder
 from workbench.department import Department
 from workbench.entities import Polyline
+from workbench.errors import WorkbenchError
 from workbench.files import INCOMPLETE_FILES, read, save
 
 WORKBENCH = str(Path(sys.executable).with_name("workbench"))
@@ -372,6 +374,51 @@ def test_another_instance_under_the_same_name_is_not_overwritten(desk, departmen
     assert outcomes.pop(victim.stem) == "conflict"
     assert set(outcomes.values()) == {"retrieved"}
     assert victim.read_bytes() == b"kept by its owner"
+
+
+def test_what_is_no_whole_instance_leaves_no_file(series, tmp_path):
+    names = {
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "sop_instance_uid": "1.2.3",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+    }
+    cut = Folder(tmp_path).receiving(**names)
+    cut.write(b"\x08\0\x18\0UI\x06\x001.2.3\0")
+    assert [path.match(INCOMPLETE_FILES) for path in tmp_path.iterdir()] == [True]
+    cut.discard()
+    nameless = Folder(tmp_path).receiving(**names)
+    nameless.write(b"\x08\0\x18\0UI\x06\x001.2.3\0")
+    with pytest.raises(WorkbenchError, match="UID"):
+        nameless.commit()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_instance_takes_little_memory(desk, tmp_path):
+    """What the process holds at its most, and what it holds for a small instance."""
+    most = {}
+    for frames in (1, 150):
+        image = phantoms.ct_series(1, rows=16)[0]
+        image.NumberOfFrames, image.Rows, image.Columns, image.PixelData = frames, 1000, 1000, bytes(2_000_000 * frames)
+        with Department(tmp_path / f"archive-{frames}", instances=[image]) as department:
+            del image.PixelData
+            title = f"{department.peer.ae_title}@127.0.0.1:{department.peer.port}"
+            arguments = ("--study", image.StudyInstanceUID, "--into", tmp_path / f"files-{frames}", "--method", "get", "--json")
+            process = desk.begin("retrieve", title, *arguments)
+            status, peak = Path(f"/proc/{process.pid}/status"), 0
+            while process.poll() is None:
+                found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+                peak = max(peak, int(found[1]) if found else 0)
+                time.sleep(0.01)
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 0, (out, err)
+            (row,) = json.loads(out)
+            assert row["outcome"] == "retrieved"
+            (path,) = (tmp_path / f"files-{frames}").rglob("*.dcm")
+            assert path.stat().st_size > 2_000_000 * frames
+            assert [p for p in (tmp_path / f"files-{frames}").rglob("*") if p.is_file()] == [path]
+            most[frames] = peak
+    assert most[1] > 10_000
+    assert most[150] - most[1] < 100_000, most
 
 
 # ------------------------------------------------------------ what it looks like

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from workbench.errors import AttributeUnusable, StorageFull
-from workbench.files import Part10, read, save, write_whole
+from workbench.files import INCOMPLETE_FILES, GrowingFile, Part10, read, save, write_whole
 
 OLD = b"what was there before"
 
@@ -93,6 +93,43 @@ def full_disk():
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_growing_file_is_named_when_it_is_whole(tmp_path):
+    file = GrowingFile(tmp_path / "new")
+    file.write(b"one ")
+    file.write(memoryview(b"two"))
+    assert file.path.match(INCOMPLETE_FILES)
+    assert file.complete().read_bytes() == b"one two"
+    assert file.publish(tmp_path / "new" / "below" / "a") == tmp_path / "new" / "below" / "a"
+    file.discard()
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()] == ["new/below/a"]
+    assert (tmp_path / "new" / "below" / "a").read_bytes() == b"one two"
+
+
+def test_a_growing_file_takes_no_name_that_is_taken_and_leaves_nothing(tmp_path):
+    (tmp_path / "a").write_bytes(OLD)
+    file = GrowingFile(tmp_path)
+    file.write(b"new")
+    with pytest.raises(FileExistsError):
+        file.publish(tmp_path / "a", exist_ok=False)
+    assert file.path.read_bytes() == b"new"
+    file.discard()
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == OLD
+
+
+def test_a_growing_file_for_which_there_is_no_space_is_gone(tmp_path, full_disk):
+    file = GrowingFile(tmp_path)
+    with pytest.raises(StorageFull, match="nothing was kept"):
+        file.write(bytes(100_000))
+    assert list(tmp_path.iterdir()) == []
+    file.discard()
+    file = GrowingFile(tmp_path)
+    file.write(bytes(5000))  # gathered, and written later
+    with pytest.raises(StorageFull, match="nothing was kept"):
+        file.complete()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_told_and_keeps_the_old_file(tmp_path, full_disk):

@@ -4,6 +4,7 @@ Knows: folders, files that are odd, names made of UIDs.
 Does not know: commands, what a dataset means.
 """
 
+import filecmp
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,19 +47,46 @@ def readable(files: Iterable[Path], unusable: list[Path], *, whole: bool = True)
 
 
 class Folder:
-    """Files of retrieved instances, each written whole."""
+    """Files of retrieved instances, each written as it comes and named when it is whole."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def take(self, content: bytes) -> Any:
-        ref = wb.entities.InstanceRef.of(wb.files.read(content, stop_before_pixels=True).dataset)
-        uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
-        target = self.root.joinpath(*uids[:2], f"{uids[2]}.dcm")
+    def receiving(
+        self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
+    ) -> "_Arriving":
+        """Begin to receive an instance whose dataset comes in pieces."""
+        meta = wb.files.meta_bytes(sop_class_uid, sop_instance_uid, transfer_syntax_uid, source_ae_title=source_ae_title)
+        return _Arriving(self.root, meta)
+
+
+class _Arriving:
+    """An instance that comes: its study and series are known when its dataset is there."""
+
+    def __init__(self, root: Path, meta: bytes) -> None:
+        self._root, self._file = root, wb.files.GrowingFile(root)
+        self._file.write(meta)
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        self._file.write(chunk)
+
+    def commit(self) -> Any:
         try:
-            wb.files.write_whole(target, content, exist_ok=False)
+            header = wb.files.read(self._file.complete(), stop_before_pixels=True).dataset
+            return self._placed(wb.entities.InstanceRef.of(header))
+        finally:
+            self._file.discard()
+
+    def _placed(self, ref: Any) -> Any:
+        uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
+        target = self._root.joinpath(*uids[:2], f"{uids[2]}.dcm")
+        try:
+            self._file.publish(target, exist_ok=False)
         except FileExistsError:
-            if target.read_bytes() != content:
+            if not filecmp.cmp(self._file.path, target, shallow=False):
                 message = f"{target} is there already and has other content; it was left as it is, and this one was not written."
                 raise InstanceConflict(message) from None
         return ref
+
+    def discard(self) -> None:
+        self._file.discard()

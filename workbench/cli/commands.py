@@ -221,7 +221,7 @@ def retrieve(
     refs = [SeriesRef(study[0], series)] if series else [StudyRef(uid) for uid in study]
     with stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
-            peer, refs, into=Folder(into).take, method=method.value, progress=tick, cancel=stopped, move_port=move_port
+            peer, refs, into=Folder(into), method=method.value, progress=tick, cancel=stopped, move_port=move_port
         )
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items()) or "nothing came"
     title = f"{counts}; {report.size_bytes / 1e6:.1f} MB in {report.seconds:.2f} s by {report.method}"

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from workbench.errors import AttributeUnusable, StorageFull
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-__all__ = ["INCOMPLETE_FILES", "save", "write_whole"]
+__all__ = ["INCOMPLETE_FILES", "GrowingFile", "save", "write_whole"]
 
 #: What :func:`write_whole` calls a file before it is complete; a start-up sweep may remove what matches.
 INCOMPLETE_FILES = ".wb-*.part"
@@ -91,6 +91,82 @@ def write_whole(
     return target
 
 
+class GrowingFile:
+    """A file that is written piece by piece under a temporary name (`INCOMPLETE_FILES`), and named when it is whole.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Where it grows: on the file system to which it shall go. Made where it is lacking.
+    mode : int
+        Permissions before the process's umask.
+
+    Notes
+    -----
+    Whatever :meth:`write` or :meth:`publish` raises, nothing is left behind. StorageFull is raised where there is no space.
+    """
+
+    def __init__(self, folder: Path | str, *, mode: int = 0o666) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        #: The temporary name, at which it can be read once `complete` has returned.
+        self.path = Path(folder) / f".wb-{secrets.token_hex(8)}.part"
+        with self._cleaning():
+            self._file = os.fdopen(_created(self.path, mode), "wb")
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        with self._cleaning():
+            self._file.write(chunk)
+
+    def complete(self, *, durable: bool = True) -> Path:
+        """Have everything written that was taken; return the temporary name."""
+        with self._cleaning():
+            if not self._file.closed:
+                self._file.flush()
+                if durable:
+                    os.fsync(self._file.fileno())
+                self._file.close()
+        return self.path
+
+    def publish(self, path: Path | str, *, durable: bool = True, exist_ok: bool = True) -> Path:
+        """Give the file its name; parameters and errors are those of :func:`write_whole`.
+
+        Where FileExistsError is raised the file stays at its temporary name, to be looked at or discarded.
+        """
+        target = Path(path)
+        self.complete(durable=durable)
+        with self._cleaning(but=FileExistsError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _publish(self.path, target, exist_ok=exist_ok)
+        if durable:
+            _sync_folder(target.parent)
+        return target
+
+    def discard(self) -> None:
+        """Remove it, unless it was published."""
+        with contextlib.suppress(OSError):  # what is still to be written has no room
+            if hasattr(self, "_file"):
+                self._file.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    @contextlib.contextmanager
+    def _cleaning(self, *, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+        try:
+            yield
+        except but:
+            raise
+        except BaseException as error:
+            self.discard()
+            if _errno(error) in _FULL:
+                raise StorageFull(f"No space is left in {str(self.path.parent)!r}; nothing was kept of the file.") from error
+            raise
+
+
+def _created(temporary: Path, mode: int) -> int:
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+
+
 def _errno(error: BaseException | None) -> int:
     """Return what the system said, or 0: encoders wrap what the file raised."""
     while error is not None:
@@ -101,8 +177,7 @@ def _errno(error: BaseException | None) -> int:
 
 
 def _fill(temporary: Path, content: bytes | Callable[[BinaryIO], None], *, durable: bool, mode: int) -> None:
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(_created(temporary, mode), "wb") as file:
         if callable(content):
             content(file)
         else:
