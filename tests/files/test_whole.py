@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from workbench.errors import AttributeUnusable, StorageFull
-from workbench.files import INCOMPLETE_FILES, GrowingFile, Part10, read, save, write_whole
+from workbench.files import INCOMPLETE_FILES, Part10, UnfinishedFile, read, save, write_whole
 
 OLD = b"what was there before"
 
@@ -96,7 +96,7 @@ def full_disk():
 
 
 def test_a_growing_file_is_named_when_it_is_whole(tmp_path):
-    file = GrowingFile(tmp_path / "new")
+    file = UnfinishedFile(tmp_path / "new")
     file.write(b"one ")
     file.write(memoryview(b"two"))
     assert file.path.match(INCOMPLETE_FILES)
@@ -109,7 +109,7 @@ def test_a_growing_file_is_named_when_it_is_whole(tmp_path):
 
 def test_a_growing_file_takes_no_name_that_is_taken_and_leaves_nothing(tmp_path):
     (tmp_path / "a").write_bytes(OLD)
-    file = GrowingFile(tmp_path)
+    file = UnfinishedFile(tmp_path)
     file.write(b"new")
     with pytest.raises(FileExistsError):
         file.publish(tmp_path / "a", exist_ok=False)
@@ -120,12 +120,12 @@ def test_a_growing_file_takes_no_name_that_is_taken_and_leaves_nothing(tmp_path)
 
 
 def test_a_growing_file_for_which_there_is_no_space_is_gone(tmp_path, full_disk):
-    file = GrowingFile(tmp_path)
+    file = UnfinishedFile(tmp_path)
     with pytest.raises(StorageFull, match="nothing was kept"):
         file.write(bytes(100_000))
     assert list(tmp_path.iterdir()) == []
     file.discard()
-    file = GrowingFile(tmp_path)
+    file = UnfinishedFile(tmp_path)
     file.write(bytes(5000))  # gathered, and written later
     with pytest.raises(StorageFull, match="nothing was kept"):
         file.complete()

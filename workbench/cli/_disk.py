@@ -64,7 +64,7 @@ class _Arriving:
     """An instance that comes: its study and series are known when its dataset is there."""
 
     def __init__(self, root: Path, meta: bytes) -> None:
-        self._root, self._file = root, wb.files.GrowingFile(root)
+        self._root, self._file = root, wb.files.UnfinishedFile(root)
         self._file.write(meta)
 
     def write(self, chunk: bytes | memoryview) -> None:

@@ -7,16 +7,16 @@ Does not know: archives, networks, what a dataset means.
 from workbench.files import given
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 from workbench.files.reading import Limits, Reading, read
-from workbench.files.whole import INCOMPLETE_FILES, GrowingFile, save, write_whole
+from workbench.files.whole import INCOMPLETE_FILES, UnfinishedFile, save, write_whole
 
 __all__ = [
-    "GrowingFile",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "INCOMPLETE_FILES",
     "Limits",
     "Part10",
     "Reading",
+    "UnfinishedFile",
     "given",
     "meta_bytes",
     "read",

@@ -21,7 +21,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from workbench.errors import AttributeUnusable, StorageFull
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-__all__ = ["INCOMPLETE_FILES", "GrowingFile", "save", "write_whole"]
+__all__ = ["INCOMPLETE_FILES", "UnfinishedFile", "save", "write_whole"]
 
 #: What :func:`write_whole` calls a file before it is complete; a start-up sweep may remove what matches.
 INCOMPLETE_FILES = ".wb-*.part"
@@ -91,7 +91,7 @@ def write_whole(
     return target
 
 
-class GrowingFile:
+class UnfinishedFile:
     """A file that is written piece by piece under a temporary name (`INCOMPLETE_FILES`), and named when it is whole.
 
     Parameters
