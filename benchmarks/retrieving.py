@@ -1,6 +1,7 @@
 """A series from Orthanc: C-GET, C-MOVE, WADO-RS, and the workbench into its indexed archive."""
 
 import http.client
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,15 +32,31 @@ def movescu(peer: Peer, uid: str) -> None:
     )  # fmt: skip
 
 
-def plain_web(peer: Peer, uid: str, target: Path) -> None:
-    """Write the multipart body of WADO-RS to one file, as fast as a client can that does nothing with it."""
+def study_of(peer: Peer, uid: str) -> http.client.HTTPResponse:
+    """Ask for a study by WADO-RS."""
     where = urlsplit(peer.web_url)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=programs.BOUND_S)
     accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
     connection.request("GET", f"{where.path}/studies/{uid}", headers={"Accept": accept})
-    with target.open("wb") as file:
-        shutil.copyfileobj(connection.getresponse(), file, 1 << 20)
-    connection.close()
+    return connection.getresponse()
+
+
+def undivided_web(peer: Peer, uid: str, target: Path) -> None:
+    """Write the multipart body to one file: no instance can be read from it, but nothing in Python is faster."""
+    with study_of(peer, uid) as response, target.open("wb") as file:
+        shutil.copyfileobj(response, file, 1 << 20)
+
+
+def plain_web(peer: Peer, uid: str, target: Path) -> None:
+    """Write one file an instance, as a script of a few lines does that holds the whole answer in memory."""
+    target.mkdir()
+    with study_of(peer, uid) as response:
+        boundary = re.search(r"boundary=\"?([^\";]+)", response.headers["Content-Type"])[1].encode()
+        parts = response.read().split(b"\r\n--" + boundary)
+    for number, part in enumerate(parts):
+        _, _, content = part.partition(b"\r\n\r\n")
+        if content:
+            (target / f"{number}.dcm").write_bytes(content)
 
 
 def fetch(peer: Peer, uid: str, target: Path, method: str) -> None:
@@ -74,7 +91,8 @@ def comparisons(folder: Path, repetitions: int, *, tuned_only: bool = False) -> 
                 [
                     Way("getscu, tuned", lambda: getscu(peer, uid, target(), "-pdu", "131072", env=programs.TUNED)),
                     move,
-                    Way("WADO-RS into one file", lambda: plain_web(peer, uid, target())),
+                    Way("plain WADO-RS, one file an instance", lambda: plain_web(peer, uid, target())),
+                    Way("WADO-RS body, undivided", lambda: undivided_web(peer, uid, target())),
                     *(Way(f"workbench, {m} into the archive", lambda m=m: fetch(peer, uid, target(), m)) for m in ("get", "web")),
                 ],
                 repetitions=repetitions,

@@ -77,6 +77,7 @@ def _to_storescp(folder: Path, paths: list[Path], root: Path, repetitions: int, 
                 ("storescu, tuned", lambda p=peer: storescu(p, folder, *TUNED_PDU, env=programs.TUNED)),
                 ("workbench, 1 association", lambda p=peer: send(p, paths)),
                 ("workbench, 2 associations", lambda p=peer: send(p, paths, 2)),
+                ("workbench, 4 associations", lambda p=peer: send(p, paths, 4)),
                 ("pynetdicom, plain loop", lambda p=peer: plain_loop(p, paths)),
             ]
             if name == "tuned":
@@ -97,6 +98,7 @@ def _to_orthanc(folder: Path, paths: list[Path], root: Path, repetitions: int, s
                 ("storescu, tuned", lambda p=peer: storescu(p, folder, *TUNED_PDU, env=programs.TUNED)),
                 ("workbench, 1 association", lambda p=peer: send(p, paths)),
                 ("workbench, 2 associations", lambda p=peer: send(p, paths, 2)),
+                ("workbench, 4 associations", lambda p=peer: send(p, paths, 4)),
                 ("workbench, STOW-RS", lambda p=peer: send(p, paths, via="web")),
             ]
             if name == "tuned":
