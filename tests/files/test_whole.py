@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import resource
@@ -84,15 +85,20 @@ def test_a_folder_that_can_not_be_made_is_an_error(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """Files of this process can't grow beyond 4 kB: what the system says then is EFBIG."""
+    """Files of this process can't grow beyond 4 kB: what the system says then is EFBIG.
+
+    Only within a block: the limit holds for the report of the tests too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_growing_file_is_named_when_it_is_whole(tmp_path):
@@ -119,33 +125,36 @@ def test_a_growing_file_takes_no_name_that_is_taken_and_leaves_nothing(tmp_path)
     assert (tmp_path / "a").read_bytes() == OLD
 
 
-def test_a_growing_file_for_which_there_is_no_space_is_gone(tmp_path, full_disk):
-    file = UnfinishedFile(tmp_path)
-    with pytest.raises(StorageFull, match="nothing was kept"):
-        file.write(bytes(100_000))
-    assert list(tmp_path.iterdir()) == []
-    file.discard()
-    file = UnfinishedFile(tmp_path)
-    file.write(bytes(5000))  # gathered, and written later
-    with pytest.raises(StorageFull, match="nothing was kept"):
-        file.complete()
-    assert list(tmp_path.iterdir()) == []
+def test_a_growing_file_for_which_there_is_no_space_is_gone(tmp_path):
+    with full_disk():
+        file = UnfinishedFile(tmp_path)
+        with pytest.raises(StorageFull, match="nothing was kept"):
+            file.write(bytes(100_000))
+        assert list(tmp_path.iterdir()) == []
+        file.discard()
+        file = UnfinishedFile(tmp_path)
+        file.write(bytes(5000))  # gathered, and written later
+        with pytest.raises(StorageFull, match="nothing was kept"):
+            file.complete()
+        assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_keeps_the_old_file(tmp_path, full_disk):
-    path = tmp_path / "a"
-    path.write_bytes(OLD)
-    with pytest.raises(StorageFull, match=r"No space is left to write 'a'.*nothing was kept"):
-        write_whole(path, bytes(100_000))
-    assert path.read_bytes() == OLD
-    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+def test_a_full_disk_is_told_and_keeps_the_old_file(tmp_path):
+    with full_disk():
+        path = tmp_path / "a"
+        path.write_bytes(OLD)
+        with pytest.raises(StorageFull, match=r"No space is left to write 'a'.*nothing was kept"):
+            write_whole(path, bytes(100_000))
+        assert path.read_bytes() == OLD
+        assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_full_disk_while_a_dataset_is_encoded_is_told_as_such(tmp_path, full_disk):
-    dataset = dcmread(get_testdata_file("CT_small.dcm"))
-    with pytest.raises(StorageFull):
-        save(dataset, tmp_path / "a.dcm")
-    assert list(tmp_path.iterdir()) == []
+def test_a_full_disk_while_a_dataset_is_encoded_is_told_as_such(tmp_path):
+    with full_disk():
+        dataset = dcmread(get_testdata_file("CT_small.dcm"))
+        with pytest.raises(StorageFull):
+            save(dataset, tmp_path / "a.dcm")
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a file system")
