@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import programs, subjects
+from workbench.files import Part10
 
 _SEND = """
 import sys
@@ -25,6 +26,20 @@ def peak_bytes(process_id: int | str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
+def same_dataset(one: Path, other: Path) -> bool:
+    """Whether the datasets of two files are equal, byte for byte."""
+    left, right = Part10.locate(one), Part10.locate(other)
+    if left.dataset_bytes != right.dataset_bytes:
+        return False
+    with one.open("rb") as a, other.open("rb") as b:
+        a.seek(left.dataset_offset)
+        b.seek(right.dataset_offset)
+        while piece := a.read(8 << 20):
+            if piece != b.read(len(piece)):
+                return False
+    return True
+
+
 def storing(size_bytes: int) -> dict[str, float]:
     """Return the peak resident memory in MB of sender and receiver for one instance of `size_bytes`."""
     path = subjects.large_file(size_bytes)
@@ -36,6 +51,8 @@ def storing(size_bytes: int) -> dict[str, float]:
             sender = [sys.executable, "-c", _SEND, "WORKBENCH", str(port), str(path)]
             done = subprocess.run(sender, check=True, capture_output=True, text=True, timeout=programs.BOUND_S)
             receiver_peak = peak_bytes(process_id)
+        if not same_dataset(path, next((Path(folder) / "archive").rglob("*.dcm"))):
+            raise RuntimeError("what came is not what was sent")
     sender_before, sender_peak = (int(word) for word in done.stdout.split())
     figures = {
         "instance_mb": path.stat().st_size, "sender_before_mb": sender_before, "sender_peak_mb": sender_peak,
