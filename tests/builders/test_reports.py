@@ -144,7 +144,9 @@ def test_what_is_no_measured_region_is_refused(ct, region, mark, more, message):
 
 
 def test_the_edges_of_the_image_belong_to_it(ct, region):
-    builders.measurement([region(ct[0], Polyline.rectangle(0, 0, 64, 48))])
+    report = builders.measurement([region(ct[0], Polyline.rectangle(0, 0, 64, 48))])
+    outlines = [list(element.value) for element in report.iterall() if element.keyword == "GraphicData"]
+    assert outlines == [[0, 0, 64, 0, 64, 48, 0, 48, 0, 0]]
 
 
 def test_there_must_be_a_region_and_an_image():
