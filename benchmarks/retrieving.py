@@ -72,10 +72,15 @@ def comparisons(folder: Path, repetitions: int, *, tuned_only: bool = False) -> 
     uid = str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
     root = Path(tempfile.mkdtemp(prefix="bench-"))
     port, received = programs.free_port(), root / "moved"
-    fresh = iter(range(1_000_000))
+    target = root / "taken"
 
-    def target() -> Path:
-        return root / str(next(fresh))
+    def emptied() -> None:
+        """Every way finds the memory that its files need free again, and as much of it in the page cache."""
+        if target.is_file():
+            target.unlink()
+        shutil.rmtree(target, ignore_errors=True)
+        for path in received.iterdir():
+            path.unlink()
 
     try:
         with (
@@ -83,17 +88,18 @@ def comparisons(folder: Path, repetitions: int, *, tuned_only: bool = False) -> 
             programs.storescp(received, env=programs.TUNED, port=port),
         ):
             send(peer, paths)
-            move = Way(
-                "movescu + storescp, tuned", lambda: movescu(peer, uid), lambda: [path.unlink() for path in received.iterdir()]
-            )
             yield compare(
                 "Retrieving from Orthanc, tuned; the workbench indexes what it takes",
                 [
-                    Way("getscu, tuned", lambda: getscu(peer, uid, target(), "-pdu", "131072", env=programs.TUNED)),
-                    move,
-                    Way("plain WADO-RS, one file an instance", lambda: plain_web(peer, uid, target())),
-                    Way("WADO-RS body, undivided", lambda: undivided_web(peer, uid, target())),
-                    *(Way(f"workbench, {m} into the archive", lambda m=m: fetch(peer, uid, target(), m)) for m in ("get", "web")),
+                    Way(name, do, emptied)
+                    for name, do in {
+                        "getscu, tuned": lambda: getscu(peer, uid, target, "-pdu", "131072", env=programs.TUNED),
+                        "movescu + storescp, tuned": lambda: movescu(peer, uid),
+                        "plain WADO-RS, one file an instance": lambda: plain_web(peer, uid, target),
+                        "WADO-RS body, undivided": lambda: undivided_web(peer, uid, target),
+                        "workbench, get into the archive": lambda: fetch(peer, uid, target, "get"),
+                        "workbench, web into the archive": lambda: fetch(peer, uid, target, "web"),
+                    }.items()
                 ],
                 repetitions=repetitions,
             )

@@ -113,17 +113,23 @@ def _to_orthanc(folder: Path, paths: list[Path], root: Path, repetitions: int, s
 
 def _to_embedded(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:
     """Each repetition meets an empty archive."""
-    target = root / "storescp-beside"
+    target, kept = root / "storescp-beside", root / "embedded"
     state: dict[str, tuple[object, Peer]] = {}
 
-    def fresh() -> None:
+    def cleared() -> None:
+        """Leave neither way the memory of the other's files to fill first."""
         stop()
-        context = programs.embedded(Path(tempfile.mkdtemp(dir=root)))
+        emptied(target)
+
+    def fresh() -> None:
+        cleared()
+        context = programs.embedded(kept)
         state["now"] = (context, context.__enter__())
 
     def stop() -> None:
         if "now" in state:
             state.pop("now")[0].__exit__(None, None, None)
+        shutil.rmtree(kept, ignore_errors=True)
 
     with programs.storescp(target, *TUNED_PDU, env=programs.TUNED) as scp:
         try:
@@ -133,7 +139,7 @@ def _to_embedded(folder: Path, paths: list[Path], root: Path, repetitions: int) 
                     Way(
                         "storescu to storescp",
                         lambda: storescu(scp, folder, *TUNED_PDU, env=programs.TUNED),
-                        lambda: emptied(target),
+                        cleared,
                     ),
                     Way(
                         "storescu to the embedded archive",
