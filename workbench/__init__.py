@@ -5,6 +5,7 @@ The house, from the ground up (arrows point down only):
 =============================  ====================================================
 ``errors``, ``entities``       one tree of exceptions; small frozen values
 ``standard``, ``files``        tables of the standard; files read and written safely
+``devices``                    five real systems, as data
 ``archive``                    files on disk, an index, attribute matching
 ``inspection``                 a dataset read aloud: summary, tree, table, differences
 ``deid``                       PS3.15 Annex E: plan, apply, verify
@@ -37,6 +38,7 @@ __all__ = [
     "conformance",
     "deid",
     "department",
+    "devices",
     "entities",
     "errors",
     "figures",

@@ -8,6 +8,8 @@
     │   ├── BuildRefused               a derived object can't be built from this
     │   ├── KeyRefused                 a secret key is absent or badly kept
     │   ├── PixelDataUnusable          pixels can't be decoded or shown
+    │   ├── ProfileInvalid             a device profile that is not written as one
+    │   ├── ProfileUnknown             no device profile of that name
     │   ├── QueryKeyInvalid            a key that the query model does not have
     │   └── UidInvalid                 not a UID by PS3.5 9.1
     ├── FileError                      a file or a byte string
@@ -61,6 +63,8 @@ __all__ = [
     "PeerUnknown",
     "PeerUnreachable",
     "PixelDataUnusable",
+    "ProfileInvalid",
+    "ProfileUnknown",
     "QueryKeyInvalid",
     "ServerRefused",
     "StatusFailure",
@@ -93,6 +97,14 @@ class KeyRefused(InputError):
 
 class PixelDataUnusable(InputError):
     """Pixels can't be decoded or shown."""
+
+
+class ProfileInvalid(InputError):
+    """A device profile that is not written as one, or lacks what is asked of it."""
+
+
+class ProfileUnknown(InputError):
+    """No device profile of that name."""
 
 
 class QueryKeyInvalid(InputError):

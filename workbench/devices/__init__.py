@@ -1,0 +1,30 @@
+"""Five real systems as data: what their conformance statements claim, as printed and as meant.
+
+Knows: the profiles beside it, and how they are checked against the tables of the standard.
+Does not know: how to connect, and what a claim looks like on the wire.
+"""
+
+from workbench.devices.catalog import names, profile, profiles
+from workbench.devices.claims import Attribute, Context, Key, ObjectClass, Parameter, SopClass, Status
+from workbench.devices.lint import lint
+from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
+
+__all__ = [
+    "Activity",
+    "Attribute",
+    "Context",
+    "Entity",
+    "Key",
+    "ObjectClass",
+    "Parameter",
+    "Policy",
+    "Profile",
+    "Slip",
+    "SopClass",
+    "Status",
+    "Table",
+    "lint",
+    "names",
+    "profile",
+    "profiles",
+]

@@ -1,0 +1,51 @@
+"""The profiles that come with the workbench.
+
+Knows: where they lie.
+Does not know: what they say.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+from workbench.devices.profile import Profile
+from workbench.devices.reading import load
+from workbench.errors import ProfileUnknown
+
+__all__ = ["names", "profile", "profiles"]
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all profiles, sorted; reads no profile.
+
+    Examples
+    --------
+    >>> "topcon-sp1p" in names()
+    True
+    """
+    folder = files("workbench.devices") / "profiles"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+@cache
+def profile(name: str) -> Profile:
+    """Return a profile by its name; it is read once.
+
+    Raises
+    ------
+    ProfileUnknown
+        If there is none of that name; the message holds the near ones.
+    """
+    if name not in names():
+        near = get_close_matches(name, names(), n=1)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
+        raise ProfileUnknown(f"There is no device profile '{name}'.{meant} There are: {', '.join(names())}.")
+    return load((files("workbench.devices") / "profiles" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def profiles() -> Mapping[str, Profile]:
+    """Return all profiles by name."""
+    return MappingProxyType({name: profile(name) for name in names()})

@@ -1,0 +1,274 @@
+"""What the tables of a profile say, as typed rows: SOP classes, contexts, keys, statuses, parameters, created objects.
+
+Knows: which column of which kind of table holds what.
+Does not know: how tables are written (profile), whether they are right (lint).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from workbench.devices.profile import Profile, Table
+from workbench.entities import Rows
+
+__all__ = [
+    "Attribute",
+    "Context",
+    "Key",
+    "ObjectClass",
+    "Parameter",
+    "SopClass",
+    "Status",
+    "attributes",
+    "contexts",
+    "keys",
+    "objects",
+    "parameters",
+    "sop_classes",
+    "statuses",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SopClass:
+    """A SOP class that an entity supports in one role."""
+
+    entity: str
+    role: str
+    uid: str
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A presentation context that an entity proposes (role SCU) or accepts (role SCP)."""
+
+    entity: str
+    activity: str
+    role: str
+    uid: str
+    name: str
+    syntaxes: tuple[str, ...]
+    extended: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An attribute of a query.
+
+    Parameters
+    ----------
+    path : str
+        Tags of sequences and the attribute, joined by dots: ``(0040,0100).(0008,0060)``.
+    matching : str
+        Kinds of matching, joined by spaces: universal, single, wildcard, range, list, sequence; empty where it is only returned.
+    """
+
+    entity: str
+    activity: str
+    uid: str
+    level: str
+    path: str
+    name: str
+    matching: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A response status and what the entity does about it."""
+
+    entity: str
+    activity: str
+    status: str
+    meaning: str
+    code: str
+    behaviour: str
+    action: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A configuration parameter."""
+
+    entity: str
+    parameter: str
+    default: str
+    unit: str
+    configurable: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectClass:
+    """An object that the system creates: its SOP class, and the tables of its modules."""
+
+    entity: str
+    uid: str
+    title: str
+    modules: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of a created object or a message.
+
+    Parameters
+    ----------
+    presence : str
+        ALWAYS, VNAP, ANAP, ANAPCV, ANAPEV, EMPTY or COND, where the statement says so.
+    origin : str
+        USER, AUTO, CONFIG, MWL, COPY, IMAGE, FIXED ..., where the statement says so.
+    """
+
+    module: str
+    path: str
+    name: str
+    vr: str
+    type: str
+    value: str
+    presence: str
+    origin: str
+    source: str
+
+
+class SopClasses(Rows[SopClass]):
+    """SOP classes by entity and role."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = SopClass
+
+
+class Contexts(Rows[Context]):
+    """Presentation contexts by entity and activity."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Context
+
+
+class Keys(Rows[Key]):
+    """Keys of queries."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Key
+
+
+class Statuses(Rows[Status]):
+    """Statuses and what is done about them."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Status
+
+
+class Parameters(Rows[Parameter]):
+    """Configuration parameters."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Parameter
+
+
+class ObjectClasses(Rows[ObjectClass]):
+    """Objects that a system creates."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = ObjectClass
+
+
+class Attributes(Rows[Attribute]):
+    """Attributes of created objects or messages."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Attribute
+
+
+def sop_classes(profile: Profile, *, entity: str = "", role: str = "") -> SopClasses:
+    """Return the SOP classes that a profile claims: one row for each entity, role and row of its tables."""
+    return SopClasses(
+        SopClass(table.entity, as_role, row["uid"], row["name"], table.source)
+        for table in profile.of_kind("sop_classes", entity=entity)
+        for row in table.records()
+        for as_role in ("SCU", "SCP")
+        if row.get(as_role.lower(), table.role == as_role) and role in {"", as_role}
+    )
+
+
+def contexts(profile: Profile, *, entity: str = "", role: str = "", activity: str = "") -> Contexts:
+    """Return the presentation contexts that a profile proposes or accepts, in the order of its tables."""
+    return Contexts(
+        Context(
+            table.entity, table.activity, row.get("role") or table.role, row["uid"], row["name"],
+            row["syntaxes"], row.get("extended", ""), table.source,
+        )
+        for table in profile.of_kind("contexts", entity=entity, activity=activity)
+        for row in table.records()
+        if role in {"", row.get("role") or table.role}
+    )  # fmt: skip
+
+
+def keys(profile: Profile, *, entity: str = "", activity: str = "", role: str = "", uid: str = "") -> Keys:
+    """Return the keys of queries; sequences stand before what is in them."""
+    return Keys(
+        Key(table.entity, table.activity, table.uid, row.get("level", ""), path, row["name"], row["matching"], table.source)
+        for table in profile.of_kind("keys", entity=entity, activity=activity, role=role)
+        if uid in {"", table.uid}
+        for path, row in _nested(table)
+    )
+
+
+def statuses(profile: Profile, *, entity: str = "", activity: str = "") -> Statuses:
+    """Return response statuses with the behaviour of the system."""
+    return Statuses(
+        Status(
+            table.entity, table.activity, row["status"], row["meaning"], row["code"], row["behaviour"],
+            row.get("action", ""), table.source,
+        )
+        for table in profile.of_kind("statuses", entity=entity, activity=activity)
+        for row in table.records()
+    )  # fmt: skip
+
+
+def parameters(profile: Profile, *, entity: str = "") -> Parameters:
+    """Return configuration parameters with their defaults."""
+    return Parameters(
+        Parameter(
+            table.entity, row["parameter"], str(row["default"]), row.get("unit", ""), bool(row.get("configurable", True)),
+            table.source,
+        )
+        for table in profile.of_kind("parameters", entity=entity)
+        for row in table.records()
+    )  # fmt: skip
+
+
+def objects(profile: Profile, *, entity: str = "") -> ObjectClasses:
+    """Return the objects that the system creates."""
+    return ObjectClasses(
+        ObjectClass(
+            table.entity, table.uid, table.title,
+            tuple(row["table"] for row in table.records() if row.get("table")), table.source,
+        )
+        for table in profile.of_kind("iod", entity=entity)
+    )  # fmt: skip
+
+
+def attributes(profile: Profile, *tables: str) -> Attributes:
+    """Return the attributes of modules or messages, by the ids of their tables."""
+    return Attributes(
+        Attribute(
+            table.title, path, row["name"], row.get("vr", ""), str(row.get("type", "")), str(row.get("value", "")),
+            row.get("presence", ""), row.get("source", ""), table.source,
+        )
+        for table in map(profile.table, tables)
+        for path, row in _nested(table)
+    )  # fmt: skip
+
+
+def _nested(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row with the path of its tags; a row of depth n lies in the last sequence of depth n - 1."""
+    above: list[str] = []
+    for row in table.records():
+        above = [*above[: int(row.get("depth", 0))], row["tag"]]
+        yield ".".join(above), row

@@ -1,0 +1,140 @@
+"""How a profile is written in TOML, and how it is read.
+
+Knows: tables, their kinds and columns, sets of transfer syntaxes.
+Does not know: what a row means (claims), which rule it breaks (lint), where the files are (catalog).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any
+
+from workbench.devices.profile import Activity, Cell, Entity, Policy, Profile, Slip, Table
+from workbench.errors import ProfileInvalid
+
+__all__ = ["COLUMNS", "load"]
+
+#: What a table of each kind has as columns: those every such table needs, then those that it may have.
+COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "services": ("name scu scp", "display note"),
+        "sop_classes": ("name uid", "scu scp note"),
+        "contexts": ("name uid syntaxes", "role extended note"),
+        "syntaxes": ("name uid", "note"),
+        "extended": ("feature offered", "uid note"),
+        "keys": ("name tag matching", "level depth module vr type returned shown mapped source value note"),
+        "statuses": ("status meaning code behaviour", "action note"),
+        "events": ("event behaviour", "action note"),
+        "parameters": ("parameter default", "configurable unit values setting note"),
+        "message": ("name tag", "depth module vr type value presence source note"),
+        "iod": ("entity module usage", "reference presence table note"),
+        "module": ("name tag", "depth vr type value presence source note"),
+        "mapping": ("name tag", "source source_tag target target_tag edited note"),
+        "deidentification": ("name tag action", "value vr note"),
+        "private": ("creator tag name", "vr vm value note"),
+        "codes": ("value scheme meaning", "group concept uid note"),
+        "template": ("row", "depth relation value_type concept vm type condition value note"),
+        "character_sets": ("term", "name escape use note"),
+        "media": ("profile", "roles activity uid note"),
+        "converters": ("source target", "note"),
+        "rows": ("", ""),
+    }
+)
+
+
+def load(text: str) -> Profile:
+    """Return a profile from its TOML.
+
+    Raises
+    ------
+    ProfileInvalid
+        If a table, a column, a row or a slip is not as the form of profiles wants it; the message says which.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileInvalid(f"This profile is not TOML: {error}.") from error
+    head = data.get("profile", {})
+    name = head.get("name", "without a name")
+    sets = {key: tuple(value) for key, value in data.get("syntax_sets", {}).items()}
+    try:
+        entities = tuple(_entity(entry) for entry in data.get("entities", ()))
+        activities = tuple(Activity(**entry) for entry in data.get("activities", ()))
+        tables = tuple(_table(entry, sets, name) for entry in data.get("tables", ()))
+        slips = tuple(_slip(entry) for entry in data.get("slips", ()))
+        found = Profile(**head, entities=entities, activities=activities, tables=tables, slips=slips)
+    except TypeError as error:
+        raise ProfileInvalid(f"Profile '{name}' has a field that no profile has, or lacks one: {error}.") from error
+    _consistent(found)
+    return found
+
+
+def _entity(entry: dict[str, Any]) -> Entity:
+    return Entity(**{**entry, "policy": Policy(**entry.get("policy", {}))})
+
+
+def _slip(entry: dict[str, Any]) -> Slip:
+    printed = entry["printed"]
+    return Slip(**{**entry, "printed": tuple(printed) if isinstance(printed, list) else printed})
+
+
+def _table(entry: dict[str, Any], sets: Mapping[str, tuple[str, ...]], profile: str) -> Table:
+    columns, kind = tuple(entry["columns"]), entry["kind"]
+    where = f"Table '{entry.get('id')}' of profile '{profile}'"
+    if kind not in COLUMNS:
+        raise ProfileInvalid(f"{where} is of kind '{kind}'. Kinds are: {', '.join(COLUMNS)}.")
+    needed, optional = (names.split() for names in COLUMNS[kind])
+    if kind != "rows" and (set(needed) - set(columns) or set(columns) - {*needed, *optional}):
+        raise ProfileInvalid(
+            f"{where} needs the columns {', '.join(needed)} and may have {', '.join(optional)}: not {', '.join(columns)}."
+        )
+    rows = []
+    for number, row in enumerate(entry["rows"], start=1):
+        if len(row) != len(columns):
+            raise ProfileInvalid(f"{where} has {len(row)} cells in row {number}, but {len(columns)} columns.")
+        rows.append(tuple(_cell(cell, sets, where) for cell in row))
+    return Table(**{**entry, "columns": columns, "rows": tuple(rows)})
+
+
+def _cell(cell: Any, sets: Mapping[str, tuple[str, ...]], where: str) -> Cell:
+    """Return a list as a tuple; ``@name`` in it stands for a set of transfer syntaxes."""
+    if not isinstance(cell, list):
+        return cell  # type: ignore[no-any-return]
+    found: list[str] = []
+    for part in cell:
+        if part.startswith("@") and part[1:] not in sets:
+            raise ProfileInvalid(f"{where} names the set '{part}', which the profile does not have.")
+        found.extend(sets[part[1:]] if part.startswith("@") else (part,))
+    return tuple(found)
+
+
+def _consistent(profile: Profile) -> None:
+    """Every id once; tables and activities name entities that are there; slips point at what exists and differ from it."""
+    ids = [table.id for table in profile.tables]
+    entities = {entity.id for entity in profile.entities}
+    twice = {table_id for table_id in ids if ids.count(table_id) > 1}
+    if twice:
+        raise ProfileInvalid(f"Profile '{profile.name}' has more than one table with the id {', '.join(sorted(twice))}.")
+    parts: tuple[Table | Activity, ...] = (*profile.tables, *profile.activities)
+    for part in parts:
+        if part.entity and part.entity not in entities:
+            raise ProfileInvalid(f"Profile '{profile.name}': {part.source} names the entity '{part.entity}', which is not there.")
+    for slip in profile.slips:
+        if not slip.table.startswith("entities."):
+            _pointing(slip, profile.table(slip.table), profile.name)
+        elif slip.column not in {f.name for f in fields(profile.entity(slip.table.removeprefix("entities.")))}:
+            raise ProfileInvalid(f"Profile '{profile.name}': a slip names '{slip.column}', which entities do not have.")
+
+
+def _pointing(slip: Slip, table: Table, profile: str) -> None:
+    where = f"A slip of profile '{profile}' in table '{table.id}', row {slip.row}"
+    if slip.form not in {"value", "joined", "repeated", "missing"}:
+        raise ProfileInvalid(f"{where} is of the form '{slip.form}'; forms are value, joined, repeated and missing.")
+    if slip.row > len(table.rows):
+        raise ProfileInvalid(f"{where}: the table has {len(table.rows)} rows.")
+    if slip.row and slip.column not in table.columns:
+        raise ProfileInvalid(f"{where} names the column '{slip.column}'; there are {', '.join(table.columns)}.")
+    meant = table.rows[slip.row - 1][table.columns.index(slip.column)] if slip.row else getattr(table, slip.column, None)
+    if slip.form == "value" and meant == slip.printed:
+        raise ProfileInvalid(f"{where} prints what is meant: {slip.column}.")
