@@ -4,7 +4,6 @@ Knows: patient, study, series, equipment, frame-of-reference and pixel modules, 
 Does not know: what the pixels show.
 """
 
-import copy
 import uuid
 from dataclasses import dataclass
 
@@ -76,7 +75,7 @@ def coded(code: Code) -> Dataset:
 
 
 def instance(series: Series, *, sop_class: str, number: int, modules: tuple[Dataset, ...]) -> FileDataset:
-    """Return a complete instance: patient, study, series, SOP common and `modules`, with its file meta information."""
+    """Return a complete instance with its file meta information: patient, study, series, SOP common, and `modules` as they are."""
     instance_uid = uid(series.visit.key, series.key, number)
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
@@ -88,7 +87,7 @@ def instance(series: Series, *, sop_class: str, number: int, modules: tuple[Data
     dataset = FileDataset("", Dataset(), file_meta=meta, preamble=b"\x00" * 128)
     dataset.SpecificCharacterSet = series.visit.person.character_set
     for module in (patient(series.visit.person), study(series.visit), series_module(series), *modules):
-        dataset.update(copy.deepcopy(module))
+        dataset.update(module)
     dataset.SOPClassUID, dataset.SOPInstanceUID = UID(sop_class), UID(instance_uid)
     dataset.InstanceNumber = number
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = series.visit.date, series.time

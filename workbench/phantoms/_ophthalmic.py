@@ -70,14 +70,20 @@ def photography(device: Code, *, date: str, time: str, spacing_mm: float, colour
 
 def smooth(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
     """Return `values` after three box means of 2 · radius + 1 pixels along each axis; edges are mirrored."""
+    size = 2 * radius + 1
     for axis in range(values.ndim):
+        along = np.moveaxis(values, axis, 0)
         for _ in range(3):
-            padded = np.pad(values, [(radius + 1, radius) if a == axis else (0, 0) for a in range(values.ndim)], mode="reflect")
-            sums = np.cumsum(padded, axis=axis)
-            high = np.take(sums, range(2 * radius + 1, sums.shape[axis]), axis=axis)
-            low = np.take(sums, range(sums.shape[axis] - 2 * radius - 1), axis=axis)
-            values = (high - low) / (2 * radius + 1)
+            mirrored = np.concatenate([along[radius + 1 : 0 : -1], along, along[-2 : -radius - 2 : -1]])
+            sums = np.cumsum(mirrored, axis=0)
+            along = (sums[size:] - sums[:-size]) / size
+        values = np.moveaxis(along, 0, axis)
     return values
+
+
+def as_seen(pixels: NDArray[np.uint8], eye: Eye) -> NDArray[np.uint8]:
+    """Return pixels that were drawn for a right eye, mirrored for a left one."""
+    return pixels if eye == "R" else np.ascontiguousarray(pixels[:, ::-1])
 
 
 def vessel_map(side: int, disc: tuple[float, float], fovea: tuple[float, float], *, scale: float, seed: int) -> NDArray[np.float64]:
@@ -156,12 +162,12 @@ def _branch(
 def _stroke(blood: NDArray[np.float64], column: NDArray[np.float64], row: NDArray[np.float64], width: NDArray[np.float64]) -> None:
     """Draw a line with a soft edge: at each point the pixels around it take the larger value."""
     side = blood.shape[0]
-    for c, r, w in zip(column, row, width, strict=True):
-        reach = int(w) + 3
-        if not (reach <= c < side - reach and reach <= r < side - reach):
-            continue
-        c0, r0 = int(c) - reach, int(r) - reach
-        y, x = np.ogrid[r0 : r0 + 2 * reach + 1, c0 : c0 + 2 * reach + 1]
-        spot = np.exp(-((np.hypot(x + 0.5 - c, y + 0.5 - r) / max(w * 0.62, 0.7)) ** 2)) * min(1.0, 0.25 + w / 4)
-        window = blood[r0 : r0 + 2 * reach + 1, c0 : c0 + 2 * reach + 1]
-        np.maximum(window, spot, out=window)
+    reach = width.astype(int) + 3
+    is_inside = (reach <= column) & (column < side - reach) & (reach <= row) & (row < side - reach)
+    for size in np.unique(reach[is_inside]):
+        drawn = is_inside & (reach == size)
+        c, r, w = (values[drawn, None, None] for values in (column, row, width))
+        around = np.arange(-size, size + 1)
+        x, y = c.astype(int) + around, r.astype(int) + around[:, None]
+        spots = np.exp(-((np.hypot(x + 0.5 - c, y + 0.5 - r) / np.maximum(w * 0.62, 0.7)) ** 2)) * np.minimum(1.0, 0.25 + w / 4)
+        np.maximum.at(blood.reshape(-1), (y * side + x).reshape(-1), spots.reshape(-1))

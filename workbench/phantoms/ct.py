@@ -77,7 +77,6 @@ def ct_series(n: int, *, rows: int = 512, columns: int = 512, seed: int = 0) -> 
     visit = modules.Visit(people.THORAX, date, time, accession, description, key)
     series = modules.Series(visit, 2, "Thorax 2.5 mm", "CT", "101730", "thorax")
     spacing_mm = float(f"{400 / columns:.8g}")
-    common = _common(key, visit)
     thorax = _Thorax(rows, columns, seed)
     return [
         modules.instance(
@@ -85,7 +84,7 @@ def ct_series(n: int, *, rows: int = 512, columns: int = 512, seed: int = 0) -> 
             sop_class=CTImageStorage,
             number=i + 1,
             modules=(
-                common,
+                _common(key, visit),
                 ct_image(thorax.slice((i + 0.5) / n, roll=i), time="101742"),
                 modules.image_plane(
                     position_mm=(

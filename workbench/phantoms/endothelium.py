@@ -5,6 +5,7 @@ Does not know: how cells are counted.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,21 +73,28 @@ def endothelium(eye: str = "R", *, seed: int = 0) -> Endothelium:
         If `eye` is neither R nor L.
     """
     laterality = ophthalmic.eye_checked(eye)
-    random = np.random.default_rng(seed + 70)
-    labels, ridge = _mosaic(random)
+    labels, pixels = _seen(seed)
     inside = np.setdiff1d(labels, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     areas = np.bincount(labels.ravel())[inside] * (SPACING_MM * 1000) ** 2
     neighbours = _neighbours(labels)
     number = np.zeros(int(labels.max()) + 1, np.int32)
     number[inside] = np.arange(1, inside.size + 1)
     return Endothelium(
-        image=_image(laterality, seed, _lit(labels, ridge, random)),
+        image=_image(laterality, seed, pixels),
         cells=int(inside.size),
         density_per_mm2=float(1e6 / areas.mean()),
         variation_percent=float(100 * areas.std(ddof=1) / areas.mean()),
         hexagonality_percent=float(100 * np.mean(neighbours[inside] == 6)),
         labels=number[labels],
     )
+
+
+@lru_cache(maxsize=2)
+def _seen(seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return which cell each pixel belongs to, and the pixels: the same for both eyes."""
+    random = np.random.default_rng(seed + 70)
+    labels, ridge = _mosaic(random)
+    return labels, _lit(labels, ridge, random)
 
 
 def _mosaic(random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -104,7 +112,7 @@ def _mosaic(random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.
     for row in range(ROWS):
         near = np.flatnonzero(np.abs(centers[:, 1] - row) < 3 * _PITCH_PX)
         away = np.hypot(column[:, None] - centers[near, 0], row + 0.5 - centers[near, 1])
-        first, second = np.argsort(away, axis=1)[:, :2].T
+        first, second = np.argpartition(away, (0, 1), axis=1)[:, :2].T
         labels[row] = near[first]
         along = np.arange(COLUMNS)
         gap = np.hypot(*(centers[near[first]] - centers[near[second]]).T)

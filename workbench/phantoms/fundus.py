@@ -88,8 +88,7 @@ def _drawn(eye: ophthalmic.Eye, seed: int) -> NDArray[np.uint8]:
     notch = (np.abs(x - _SIDE + 12) < 8) & (np.abs(y - 150) < 8)  # the camera's mark at the edge of the circle
     image[notch] = 0
     image += random.normal(0, 1.6, image.shape) * (center < 1)[..., None]
-    rgb = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return rgb if eye == "R" else np.ascontiguousarray(rgb[:, ::-1])
+    return ophthalmic.as_seen(np.clip(np.rint(image), 0, 255).astype(np.uint8), eye)
 
 
 def _normal(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ Does not know: how layers are found, or how it is shown.
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +93,7 @@ def oct(eye: str = "R", *, seed: int = 0) -> Oct:  # noqa: A001 - the word of th
     localizer = _localizer(visit, laterality, seed)
     borders = _borders()
     thickness = (borders[-1] - borders[0]) * DEPTH_MM * 1000
-    pixels = _speckled(borders, seed)
+    pixels = _speckled(seed)
     frame, column = np.unravel_index(int(np.argmin(thickness)), thickness.shape)
     volume = _volume(visit, laterality, localizer, pixels)
     return Oct(volume, localizer, thickness, borders[0], borders[-1], (int(frame), int(column)))
@@ -106,13 +107,14 @@ def _localizer(visit: modules.Visit, eye: ophthalmic.Eye, seed: int) -> Dataset:
         ophthalmic.photography(_SLO, date=visit.date, time="141005", spacing_mm=_rounded(_LOCALIZER_MM), colour=False),
         ophthalmic.acquisition_parameters(field_deg=_FIELD_DEG, dilated=False),
         ophthalmic.ocular_region(eye, ophthalmic.RETINA),
-        modules.image_pixel(_infrared(eye, seed)),
+        modules.image_pixel(ophthalmic.as_seen(_infrared(seed), eye)),
     )
     return modules.instance(series, sop_class=OphthalmicPhotography8BitImageStorage, number=1, modules=parts)
 
 
-def _infrared(eye: ophthalmic.Eye, seed: int) -> NDArray[np.uint8]:
-    """Return the pixels of a right eye's infrared image, mirrored for a left one."""
+@lru_cache(maxsize=2)
+def _infrared(seed: int) -> NDArray[np.uint8]:
+    """Return the pixels of a right eye's infrared image."""
     random = np.random.default_rng(seed + 40)
     y, x = np.mgrid[0:_SIDE, 0:_SIDE] + 0.5
     disc = (_FOVEA[0] + 225, _FOVEA[1] - 18)
@@ -125,8 +127,7 @@ def _infrared(eye: ophthalmic.Eye, seed: int) -> NDArray[np.uint8]:
     blood = ophthalmic.vessel_map(_SIDE, disc, _FOVEA, scale=1.42, seed=seed + 9)
     image *= 1 - 0.55 * blood
     image += random.normal(0, 5, image.shape)
-    grey = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return grey if eye == "R" else np.ascontiguousarray(grey[:, ::-1])
+    return np.asarray(np.clip(np.rint(image), 0, 255), np.uint8)
 
 
 def _borders() -> NDArray[np.float64]:
@@ -146,8 +147,10 @@ def _borders() -> NDArray[np.float64]:
     return borders
 
 
-def _speckled(borders: NDArray[np.float64], seed: int) -> NDArray[np.uint8]:
-    """Return B-scans, shape (frames, rows, columns), with speckle that grows with the signal."""
+@lru_cache(maxsize=2)
+def _speckled(seed: int) -> NDArray[np.uint8]:
+    """Return B-scans, shape (frames, rows, columns), with speckle that grows with the signal: the same for both eyes."""
+    borders = _borders()
     random = np.random.default_rng(seed + 41)
     row = (np.arange(ROWS) + 0.5)[:, None]
     frames = np.empty((FRAMES, ROWS, COLUMNS), np.uint8)

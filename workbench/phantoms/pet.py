@@ -134,8 +134,10 @@ def _body(side: int) -> NDArray[np.float64]:
 
 def _blend(values: NDArray[np.float64], depth_mm: NDArray[np.float64], value: float, voxel_mm: float) -> None:
     """Set `value` where `depth_mm` is positive, with a ramp of one voxel across the surface."""
-    share = np.clip(depth_mm / voxel_mm + 0.5, 0, 1)
-    values += share * (value - values)
+    near = np.flatnonzero(depth_mm.max(axis=(1, 2)) > -voxel_mm / 2)
+    slices = slice(near[0], near[-1] + 1)
+    share = np.clip(depth_mm[slices] / voxel_mm + 0.5, 0, 1)
+    values[slices] += share * (value - values[slices])
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
