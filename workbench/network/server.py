@@ -82,6 +82,11 @@ class Server:
     presentation context the first, Explicit VR Big Endian last. Statuses of C-STORE are listed in
     :mod:`workbench.network.receiving`. An instance is acknowledged when it survives the end of this process.
 
+    C-GET and C-MOVE send an instance as it is stored where its own transfer syntax was accepted. Otherwise it is decoded to
+    Explicit or, where that was not accepted either, Implicit VR Little Endian, with the pixel values that a decoder gives;
+    nothing is ever compressed, so that nothing is lost by it. What can't be decoded here (video, private transfer syntaxes),
+    or has no accepted context, counts as a failed sub-operation.
+
     An AE title is no proof of identity. On any other host than a loopback address use a network that you trust.
 
     Examples
@@ -319,8 +324,8 @@ class Server:
         code = getattr(error, "errno", None)
         if code == errno.EADDRINUSE:
             return ServerRefused(
-                f"Port {self._asked_port} of {self.host} is in use. Another server runs there, perhaps of another notebook: "
-                "stop it, or pass port=0 for a free one."
+                f"Port {self._asked_port} of {self.host} is in use. A server runs there already, of this notebook or of "
+                "another program: stop() it first, or pass port=0 for a free port."
             )
         if code == errno.EACCES:
             return ServerRefused(f"This user may not listen at {where}; ports from 1024 on need no rights.")
