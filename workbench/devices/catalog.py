@@ -1,6 +1,6 @@
 """The profiles that come with the workbench.
 
-Knows: where they lie.
+Knows: where they lie: one in NAME.toml, with more of its tables in NAME.PART.toml where they are many.
 Does not know: what they say.
 """
 
@@ -26,8 +26,7 @@ def names() -> tuple[str, ...]:
     >>> "topcon-sp1p" in names()
     True
     """
-    folder = files("workbench.devices") / "profiles"
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+    return tuple(stem for stem in _stems() if "." not in stem)
 
 
 @cache
@@ -43,9 +42,19 @@ def profile(name: str) -> Profile:
         near = get_close_matches(name, names(), n=1)
         meant = f" Did you mean '{near[0]}'?" if near else ""
         raise ProfileUnknown(f"There is no device profile '{name}'.{meant} There are: {', '.join(names())}.")
-    return load((files("workbench.devices") / "profiles" / f"{name}.toml").read_text(encoding="utf-8"))
+    parts = [stem for stem in _stems() if stem.startswith(f"{name}.")]
+    return load(*(_text(stem) for stem in (name, *parts)))
 
 
 def profiles() -> Mapping[str, Profile]:
     """Return all profiles by name."""
     return MappingProxyType({name: profile(name) for name in names()})
+
+
+def _stems() -> list[str]:
+    found = (entry.name for entry in (files("workbench.devices") / "profiles").iterdir())
+    return sorted(entry.removesuffix(".toml") for entry in found if entry.endswith(".toml"))
+
+
+def _text(stem: str) -> str:
+    return (files("workbench.devices") / "profiles" / f"{stem}.toml").read_text(encoding="utf-8")

@@ -202,7 +202,7 @@ class Profile:
     tables: tuple[Table, ...] = ()
     slips: tuple[Slip, ...] = ()
     view: View = "meant"
-    _by_id: Mapping[str, Table] = field(init=False, repr=False, compare=False, default=MappingProxyType({}))
+    _by_id: Mapping[str, Table] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", MappingProxyType({table.id: table for table in self.tables}))

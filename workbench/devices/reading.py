@@ -43,20 +43,28 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 
-def load(text: str) -> Profile:
+def load(text: str, *parts: str) -> Profile:
     """Return a profile from its TOML.
+
+    Parameters
+    ----------
+    text : str
+        The profile.
+    *parts : str
+        More of its tables and slips, appended in this order; a part holds nothing else.
 
     Raises
     ------
     ProfileInvalid
         If a table, a column, a row or a slip is not as the form of profiles wants it; the message says which.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileInvalid(f"This profile is not TOML: {error}.") from error
+    data = _parsed(text)
     head = data.get("profile", {})
     name = head.get("name", "without a name")
+    for part in map(_parsed, parts):
+        if set(part) - {"tables", "slips"}:
+            raise ProfileInvalid(f"A part of profile '{name}' may hold tables and slips: not {', '.join(sorted(part))}.")
+        data = {**data, **{key: [*data.get(key, ()), *entries] for key, entries in part.items()}}
     sets = {key: tuple(value) for key, value in data.get("syntax_sets", {}).items()}
     try:
         entities = tuple(_entity(entry) for entry in data.get("entities", ()))
@@ -68,6 +76,13 @@ def load(text: str) -> Profile:
         raise ProfileInvalid(f"Profile '{name}' has a field that no profile has, or lacks one: {error}.") from error
     _consistent(found)
     return found
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileInvalid(f"This profile is not TOML: {error}.") from error
 
 
 def _entity(entry: dict[str, Any]) -> Entity:
