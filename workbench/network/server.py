@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
@@ -25,6 +25,7 @@ from workbench.errors import AttributeUnusable, ServerRefused, UidInvalid
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workbench.network._guard import Acceptor, Entrance, Service
 from workbench.network._handlers import MODELS, QueryRetrieve, Shelves
+from workbench.network.providing import Provider, served
 from workbench.network.receiving import Context, StoreReceiver, one_line
 from workbench.standard import storage_classes
 
@@ -68,6 +69,8 @@ class Server:
         Abort an association that is silent between messages for so long.
     max_pdu_bytes : int
         Longest P-DATA that we accept (PS3.8 D.1); larger ones are faster.
+    providers : sequence of Provider, optional
+        Further services, such as a worklist, performed procedure steps, storage commitment or a printer.
     accept_unknown_classes : bool
         Also store instances of SOP classes that are in no table (any abstract syntax that is not a known service).
 
@@ -110,6 +113,7 @@ class Server:
     timeouts: Timeouts = field(default_factory=Timeouts)
     idle_s: float = 60.0
     max_pdu_bytes: int = 262_144
+    providers: Sequence[Provider] = ()
     accept_unknown_classes: bool = False
 
     def __post_init__(self) -> None:
@@ -130,6 +134,7 @@ class Server:
         self._lock = threading.Lock()
         self._inside: set[Acceptor] = set()
         self._classes = frozenset(c.uid for c in storage_classes())
+        self._provided = frozenset(uid for provider in self.providers for uid in provider.sop_classes)
         self._stored = self._refused = self._associations = 0
 
     # ------------------------------------------------------------ start and stop
@@ -143,7 +148,14 @@ class Server:
         """
         if self._entrance is not None:
             raise ServerRefused(f"The server already runs: {self.peer}. Stop it first, or use that one.")
-        service = Service(self._admit, self._established, self._queries().serve, self._ended)
+        queries = self._queries()
+
+        def serve(association: Acceptor, request: Any, context: PresentationContext) -> bool:
+            return queries.serve(association, request, context) or any(
+                served(provider, association, request, context) for provider in self.providers
+            )
+
+        service = Service(self._admit, self._established, serve, self._ended)
         try:
             self._entrance = Entrance(
                 self._entity(), (self.host, self._asked_port), service=service, timeouts=self.timeouts, idle_s=self.idle_s,
@@ -255,7 +267,7 @@ class Server:
             if self._is_storage(uid):
                 syntaxes = storing.setdefault(uid, [])
                 syntaxes += [str(s) for s in context.transfer_syntax if str(s) not in syntaxes and _is_uid(str(s))]
-            elif uid == VERIFICATION or uid in MODELS:
+            elif uid == VERIFICATION or uid in MODELS or uid in self._provided:
                 supported.append(build_context(uid, list(_PLAIN)))
         for uid, syntaxes in storing.items():
             syntaxes.sort(key=lambda syntax: syntax == ExplicitVRBigEndian)
@@ -287,6 +299,8 @@ class Server:
         return StoreReceiver(contexts, receive=self.archive.receiving, answer=association.send_bytes, source_ae_title=source)
 
     def _ended(self, association: Acceptor) -> None:
+        for provider in self.providers:
+            provider.ended(association)
         with self._lock:
             was_inside = association in self._inside
             self._inside.discard(association)
