@@ -211,6 +211,10 @@ def test_the_commands_of_the_readme_exist(desk):
 
 def test_datasets(desk):
     assert "CT Image Storage" in desk.run("show", "ct.dcm").stdout
+    report = builders.selection(read(desk.folder / "ct.dcm").dataset, description="Why")
+    save(report, desk.folder / "selection.dcm")
+    assert "Key Object Description = Why" in desk.run("show", "selection.dcm").stdout
+    assert "Key Object Description = Why" in desk.json("show", "selection.dcm")[0]["Report"]
     (summary,) = desk.json("show", "fundus.dcm")
     assert summary["file"] == "fundus.dcm"
     assert "(0010,0010) PN" in desk.run("tree", "ct.dcm").stdout

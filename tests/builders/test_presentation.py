@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from workbench import builders, files, phantoms
+from workbench.builders import Placed
 from workbench.entities import Circle, Ellipse, Point, Polyline, Text
 from workbench.errors import BuildRefused
 from workbench.rendering import render, resolve
@@ -163,7 +164,7 @@ def test_every_image_is_listed_below_its_series(ct):
 
 
 def test_a_mark_on_one_frame_names_it(volume):
-    state = builders.grayscale([volume], marks=[Point((3, 4))], frame=2)
+    state = builders.grayscale([volume], marks=[Placed(volume, (Point((3, 4)),), 2)])
     assert state.GraphicAnnotationSequence[0].ReferencedImageSequence[0].ReferencedFrameNumber == 3  # from 1
     state = builders.grayscale([volume], marks=[Point((3, 4))])
     assert "ReferencedFrameNumber" not in state.GraphicAnnotationSequence[0].ReferencedImageSequence[0]
@@ -254,9 +255,7 @@ REFUSED = [
     ({"window": (40, float("nan"))}, "width of 1 or more"),
     ({"marks": [Point((64.5, 3))]}, r"outside the images of 48 rows and 64 columns.*C\.10\.5\.1\.2"),
     ({"marks": [Text("x", (3, -1))]}, "outside the images"),
-    ({"frame": 1, "marks": [Point((1, 1))]}, r"no frame 1; frames count from 0"),
-    ({"frame": -1}, "no frame -1"),
-    ({"label": "lower case"}, r"presentation state can't be built"),
+    ({"label": "lower case"}, r"presentation state .*can't be built"),
 ]
 
 
@@ -300,3 +299,45 @@ def test_a_circle_that_reaches_outside_to_the_left_or_the_top_is_refused(center)
 
     with pytest.raises(BuildRefused, match="outside"):
         builders.grayscale(phantoms.ct_series(1, rows=64, columns=64), marks=[Circle(center, 5.0)])
+
+
+def test_marks_may_belong_to_single_images(ct):
+    marks = [Point((1, 1)), Placed(ct[2], (Circle((20, 20), 5), Text("Here", (25, 20)))), Placed(ct[0], (Point((7, 8)),))]
+    state = builders.grayscale(ct, marks=marks)
+    shown = [[type(a).__name__ for a in resolve(image, state=state).frame(0).annotations] for image in ct[:3]]
+    assert shown == [["GraphicObject"] * 2, ["GraphicObject"], ["GraphicObject", "GraphicObject", "TextObject"]]
+    places = [[r.ReferencedSOPInstanceUID for r in a.ReferencedImageSequence] for a in state.GraphicAnnotationSequence]
+    assert places == [[c.SOPInstanceUID for c in ct], [ct[2].SOPInstanceUID], [ct[0].SOPInstanceUID]]
+
+
+def test_dcmtk_takes_every_image_of_a_state_with_marks_of_their_own(ct, dcmp2pgm, dcmtk):
+    ct[1].WindowCenter, ct[1].WindowWidth = 300, 2000
+    state = builders.grayscale(ct, marks=[Placed(image, (Circle((20, 20), 5),)) for image in ct])
+    assert "Test passed." in "".join((done := dcmtk("dcmpschk", state)).stdout + done.stderr)
+    for image in ct:
+        plain = copy.deepcopy(state)
+        del plain.GraphicAnnotationSequence
+        assert np.abs(dcmp2pgm(image, state).astype(int) - render(resolve(image, state=plain)).astype(int)).max() <= 1
+
+
+def test_marks_on_another_image_or_frame_are_refused(ct, volume):
+    with pytest.raises(BuildRefused, match=r"not among those of the presentation state.*C\.10\.5"):
+        builders.grayscale(ct[:1], marks=[Placed(ct[1], (Point((1, 1)),))])
+    with pytest.raises(BuildRefused, match=r"no frame 1; frames count from 0"):
+        builders.grayscale(ct, marks=[Placed(ct[0], (Point((1, 1)),), 1)])
+    with pytest.raises(BuildRefused, match="no frame -1"):
+        builders.grayscale([volume], marks=[Placed(volume, (Point((1, 1)),), -1)])
+    assert str(ct[1].PatientName) not in repr(Placed(ct[1], ()))
+
+
+def test_eyes_of_both_sides_leave_the_side_of_the_state_open(volume):
+    other = copy.deepcopy(volume)
+    other.ImageLaterality, other.SOPInstanceUID = "R", "1.2.826.0.1.3680043.10.2"
+    assert builders.grayscale([volume, other]).Laterality == ""
+
+
+def test_a_private_sop_class_is_named_with_what_can_be_built(ct):
+    ct[0].SOPClassUID = "1.2.826.0.1.3680043.10.1"
+    with pytest.raises(BuildRefused, match=r"presentation state .* can't be built: instance .* private.*PS3\.6 A.*key object"):
+        builders.grayscale(ct[:1])
+    assert builders.selection(ct[:1]).Modality == "KO"

@@ -8,6 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
+from workbench import builders, phantoms
 from workbench.conformance import _dciodvfy, check, check_many, objects
 from workbench.entities import Findings, Severity
 from workbench.errors import NotDicom, ToolMissing
@@ -239,3 +240,10 @@ def test_damaged_objects_are_checked_without_a_crash(seed):
     dataset = read(bytes(damaged)).dataset
     assert isinstance(check(dataset, validator=False), Findings)
     check_many([dataset], validator=False)
+
+
+def test_a_message_begins_with_what_it_is_about():
+    """An empty Laterality is right where nobody knows the side; the warning about it is a sentence of its own."""
+    state = builders.grayscale(phantoms.ct_series(1, rows=64, columns=64))
+    (said,) = [f.message for f in check(state) if f.path == "Laterality"]
+    assert said.startswith("Laterality is only permitted to be empty when actually unknown")

@@ -18,6 +18,7 @@ AREA = builders.Measurement(Code("42798000", "SCT", "Area"), 1.0, Code("mm2", "U
 ONE = {
     "inspection.summary": inspection.summary,
     "inspection.tree": inspection.tree,
+    "inspection.report": inspection.report,
     "inspection.differences, first": lambda d: inspection.differences(d, IMAGE),
     "inspection.differences, second": lambda d: inspection.differences(IMAGE, d),
     "deid.plan": deid.plan,

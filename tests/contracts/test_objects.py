@@ -64,8 +64,9 @@ def made(tmp_path_factory):
         objects[f"key-objects-{name}"] = builders.selection([source], description="Größe, 大きさ", author=author)
         if source.SamplesPerPixel == 1:
             words = Text("Näher ansehen", (3, 4))
+            marks = [builders.Placed(source, (*MARKS, words), frame or None)]
             objects[f"state-{name}"] = builders.grayscale(
-                [source], window=(40, 400), marks=(*MARKS, words), frame=frame or None, author=author, inverse=name == "pet"
+                [source], window=(40, 400), marks=marks, author=author, inverse=name == "pet"
             )
     series = [d for d in everything if d.SeriesInstanceUID == sources["ct"].SeriesInstanceUID]
     objects["key-objects-series"] = builders.selection(series, title=builders.SelectionTitle.FOR_TEACHING)

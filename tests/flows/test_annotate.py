@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from pydicom.sr.codedict import codes
 
-from workbench import phantoms, quantification
+from workbench import figures, phantoms, quantification
 from workbench.conformance import check
 from workbench.entities import Circle, Code, Ellipse, Point, Polyline, Text, html_safe
 from workbench.errors import AttributeUnusable, BuildRefused, InputError
 from workbench.flows import Audit, annotate
+from workbench.rendering import resolve
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +100,10 @@ def test_a_colour_image_has_no_grayscale_state():
     derived = annotate.annotate([region])
     assert derived.presentation is None
     assert len(derived.datasets) == 2
-    assert derived.note.startswith("no presentation state: the first image is in colour")
+    assert derived.note.startswith("no presentation state: all images are in colour")
     assert derived.note in repr(derived)
     shown = derived._repr_html_()
-    assert "the first image is in colour" in shown
+    assert "all images are in colour" in shown
     assert "<td style='text-align:left'>presentation</td><td style='text-align:left'></td><td style='text-align:left'>none" in shown
 
 
@@ -243,3 +244,39 @@ def test_refusals_of_building(ct):
         with pytest.raises(BuildRefused):
             annotate.annotate(found, audit=audit)
     assert [line.verified for line in audit.lines] == [False, False]
+
+
+def _annotated(images, **changes):
+    regions = [annotate.measure(image, Circle((32, 32), 6), label=f"Region{i}") for i, image in enumerate(images)]
+    return annotate.annotate(regions, **changes)
+
+
+def test_each_region_is_shown_on_its_own_image():
+    images = phantoms.ct_series(3, rows=64, columns=64)
+    derived = _annotated(images)
+    assert derived.note == ""
+    assert check(derived.presentation).errors == ()
+    for number, image in enumerate(images):
+        drawn = resolve(image, state=derived.presentation).frame(0).annotations
+        assert [a.text.split(":")[0] for a in drawn if hasattr(a, "text")] == [f"Region{number}"]
+        texts = [t.get_text() for t in figures.presentation(image, derived.presentation).axes[0].texts]
+        assert [t.split(":")[0] for t in texts if t.startswith("Reg")] == [f"Region{number}"]
+
+
+def test_each_region_is_shown_on_its_own_frame():
+    volume = phantoms.oct().volume
+    regions = [annotate.measure(volume, Circle((256, 160), 30), frame=f, label=f"F{f}") for f in (3, 7)]
+    state = annotate.annotate(regions).presentation
+    shown = [
+        [a.text.split(":")[0] for a in resolve(volume, state=state).frame(f).annotations if hasattr(a, "text")] for f in (3, 5, 7)
+    ]
+    assert shown == [["F3"], [], ["F7"]]
+
+
+def test_regions_that_one_state_can_not_show_are_told():
+    slices = phantoms.pet_ct().pet[20:22]
+    derived = _annotated([slices[0], slices[0], slices[1]])
+    assert derived.note.startswith("the presentation state shows 2 of 3 regions: other images differ from the first in size")
+    assert derived.note in repr(derived)
+    (series,) = derived.presentation.ReferencedSeriesSequence
+    assert [i.ReferencedSOPInstanceUID for i in series.ReferencedImageSequence] == [slices[0].SOPInstanceUID]

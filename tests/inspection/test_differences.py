@@ -116,3 +116,13 @@ def test_values_written_as_text_are_equal_when_their_text_is():
     assert inspection.differences(one, other) == ()
     other.StudyDate = "20260103"
     assert [d.path for d in inspection.differences(one, other)] == ["StudyDate"]
+
+
+def test_group_lengths_and_private_creators_have_their_names():
+    one, other = Dataset(), Dataset()
+    for tag, vr, value in ((0x00290000, "UL", 4), (0x00290010, "LO", "MAKER"), (0x00291001, "LO", "x"), (0x00100000, "UL", 8)):
+        other.add_new(tag, vr, value)
+    named = {d.tag: d.name for d in inspection.differences(one, other)}
+    assert named["(0029,0000)"] == named["(0010,0000)"] == "Group Length"
+    assert named["(0029,0010)"] == "Private Creator"
+    assert "Private Creator" not in named["(0029,1001)"]

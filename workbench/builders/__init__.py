@@ -7,12 +7,13 @@ Does not know: how it looks, where it goes.
 
 from workbench.builders.authors import WORKBENCH, Author
 from workbench.builders.key_objects import SelectionTitle, selection
-from workbench.builders.presentation import grayscale
+from workbench.builders.presentation import Placed, grayscale
 from workbench.builders.reports import Measurement, Region, measurement
 
 __all__ = [  # noqa: RUF022 - in plain order, as every room's door
     "Author",
     "Measurement",
+    "Placed",
     "Region",
     "SelectionTitle",
     "WORKBENCH",

@@ -10,12 +10,10 @@ from enum import Enum
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
-from pydicom.uid import generate_uid
 
-from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
+from workbench.builders.authors import WORKBENCH, Author, authored, building, observers
 from workbench.builders.sources import inherit, inheritable, plain
 from workbench.entities import Code
-from workbench.errors import BuildRefused
 from workbench.files import given
 
 __all__ = ["SelectionTitle", "selection"]
@@ -80,7 +78,7 @@ def selection(
     listed = given.several(instances, what="instances")
     sources = inheritable(listed)
     unique = list({str(s.SOPInstanceUID): s for s in sources}.values())
-    try:
+    with building("key object selection (PS3.16 TID 2010)", of=sources):
         content = KeyObjectSelection(
             document_title=CodedConcept(title.value.value, title.value.scheme, title.value.meaning),
             referenced_objects=unique,
@@ -90,14 +88,8 @@ def selection(
         document = KeyObjectSelectionDocument(
             evidence=unique,
             content=content,
-            series_instance_uid=generate_uid(None),
-            series_number=9001,
-            sop_instance_uid=generate_uid(None),
-            instance_number=1,
-            **equipment(author),
+            **authored(author, series_number=9001),
         )
-    except HIGHDICOM_ERRORS as error:
-        raise BuildRefused(f"The key object selection can't be built (PS3.16 TID 2010): {error}") from error
     inherit(document, listed[0])
     for item in document.ContentSequence:
         if item.ValueType == "IMAGE" and "ConceptNameCodeSequence" in item:

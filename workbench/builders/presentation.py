@@ -5,6 +5,7 @@ Does not know: how they are drawn.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from highdicom.content import ModalityLUTTransformation, PresentationLUTTransformation
@@ -18,26 +19,43 @@ from highdicom.pr import (
 )
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import generate_uid
 
 from workbench.builders import transformations
-from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment
+from workbench.builders.authors import WORKBENCH, Author, authored, building
 from workbench.builders.sources import inherit, inheritable, plain
 from workbench.entities import Mark, Text, is_inside
 from workbench.errors import BuildRefused
 from workbench.files import given
 
-__all__ = ["grayscale"]
+__all__ = ["Placed", "grayscale"]
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Marks that belong to one image, or to one frame of it.
+
+    Parameters
+    ----------
+    image : Dataset
+        The image they were drawn on.
+    marks : tuple of Mark
+        In its coordinates (column, row).
+    frame : int, optional
+        Index of the frame, from 0; without it they belong to all its frames.
+    """
+
+    image: Dataset = field(repr=False)
+    marks: tuple[Mark, ...]
+    frame: int | None = None
 
 
 def grayscale(
     images: Dataset | Sequence[Dataset],
     *,
     window: tuple[float, float] | None = None,
-    marks: Sequence[Mark] = (),
-    frame: int | None = None,
+    marks: Sequence[Mark | Placed] = (),
     label: str = "WORKBENCH",
     description: str = "",
     inverse: bool = False,
@@ -52,10 +70,9 @@ def grayscale(
     window : (float, float), optional
         Window Center and Window Width (0028,1050), (0028,1051), in the units after the modality transformation; without it
         the window of the images is used.
-    marks : sequence of Point, Polyline, Circle, Ellipse and Text
-        Drawn on all `images`, in image coordinates (column, row).
-    frame : int, optional
-        Index of the one frame, from 0, that marks belong to in a multi-frame image; without it they belong to all frames.
+    marks : sequence of Point, Polyline, Circle, Ellipse, Text and Placed
+        Marks in image coordinates (column, row), drawn on all frames of all `images`; those of a :class:`Placed` only on its
+        image and frame.
     label, description : str
         Content Label (0070,0080), a CS value, and Content Description (0070,0081).
     inverse : bool
@@ -73,8 +90,8 @@ def grayscale(
     InputError
         If they are not datasets.
     BuildRefused
-        If an image is in colour, sizes, polarity or modality transformations differ, the window's width is below 1, or a mark
-        lies outside the images.
+        If an image is in colour, sizes, polarity or modality transformations differ, the window's width is below 1, a mark
+        lies outside the images, or is placed on another image or a frame that is not there.
 
     Notes
     -----
@@ -82,34 +99,28 @@ def grayscale(
     transformations. A MONOCHROME1 image keeps its polarity by Presentation LUT Shape INVERSE (PS3.4 N.2.1, PS3.3 C.11.6).
     """
     images = given.several(images, what="images")
-    _check(images, window=window, marks=marks, frame=frame)
+    placed = _placed(images, marks)
+    _check(images, window=window, placed=placed)
     sources = inheritable(images)
     layer = GraphicLayer("ANNOTATIONS", order=1, description="Marks and words")
-    try:
+    with building("presentation state (PS3.3 A.33.1)", of=sources):
         own = transformations.own(images)
         state = GrayscaleSoftcopyPresentationState(
             referenced_images=sources,
-            series_instance_uid=generate_uid(None),
-            series_number=9003,
-            sop_instance_uid=generate_uid(None),
-            instance_number=1,
-            **equipment(author),
+            **authored(author, series_number=9003),
             content_label=label,
             content_description=description or None,
             content_creator_name=author.person or None,
-            graphic_layers=[layer] if marks else None,
-            graphic_annotations=[_annotation(sources, marks, layer=layer, frame=frame)] if marks else None,
+            graphic_layers=[layer] if placed else None,
+            graphic_annotations=[_annotation(sources, part, layer=layer) for part in placed] or None,
             modality_lut_transformation=ModalityLUTTransformation(0.0, 1.0, "US"),  # both are replaced below
             voi_lut_transformations=[SoftcopyVOILUTTransformation(window_center=0.0, window_width=1.0)],
             presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if own.is_inverse != inverse else "IDENTITY"),
         )
-    except BuildRefused:
-        raise
-    except HIGHDICOM_ERRORS as error:
-        raise BuildRefused(f"The presentation state can't be built (PS3.3 A.33.1): {error}") from error
     inherit(state, images[0])
     _transform(state, own.modality, [_window(window)] if window else own.vois)
-    state.Laterality = _side(images[0])
+    sides = {_side(image) for image in images}
+    state.Laterality = sides.pop() if len(sides) == 1 else ""
     state.SeriesDescription = description[:64] or "Presentation state"
     return plain(state)
 
@@ -129,7 +140,29 @@ def _side(image: Dataset) -> str:
     return next((s for s in (image.get("Laterality"), image.get("ImageLaterality")) if s in {"R", "L"}), "")
 
 
-def _check(images: Sequence[Dataset], *, window: tuple[float, float] | None, marks: Sequence[Mark], frame: int | None) -> None:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Marks, and where in the listed images they belong; the frame counts from 0."""
+
+    marks: tuple[Mark, ...]
+    images: tuple[int, ...]
+    frame: int | None = None
+
+
+def _placed(images: Sequence[Dataset], marks: Sequence[Mark | Placed]) -> list[_Part]:
+    """Return marks by the images they belong to, those of all images first."""
+    common = tuple(m for m in marks if not isinstance(m, Placed))
+    parts = [_Part(common, tuple(range(len(images))))] if common else []
+    numbers = {str(image.get("SOPInstanceUID")): number for number, image in enumerate(images)}
+    for part in (m for m in marks if isinstance(m, Placed) and m.marks):
+        number = numbers.get(str(given.one(part.image, what="the image of placed marks").get("SOPInstanceUID")))
+        if number is None:
+            raise BuildRefused("Marks are placed on an image that is not among those of the presentation state (PS3.3 C.10.5).")
+        parts.append(_Part(tuple(part.marks), (number,), part.frame))
+    return parts
+
+
+def _check(images: Sequence[Dataset], *, window: tuple[float, float] | None, placed: Sequence[_Part]) -> None:
     for image in images:
         if image.get("PhotometricInterpretation") not in MONOCHROME:
             raise BuildRefused(
@@ -141,10 +174,11 @@ def _check(images: Sequence[Dataset], *, window: tuple[float, float] | None, mar
         raise BuildRefused("The images differ in rows and columns: marks and displayed area would not fit all (PS3.3 C.10.4).")
     if window is not None and not (np.isfinite(window[0]) and window[1] >= 1):
         raise BuildRefused("A window needs a finite center and a width of 1 or more (PS3.3 C.11.2.1.2.1).")
-    if frame is not None and images and not 0 <= frame < int(images[0].get("NumberOfFrames") or 1):
-        raise BuildRefused(f"There is no frame {frame}; frames count from 0 (PS3.3 C.7.6.6).")
+    for part in placed:
+        if part.frame is not None and not 0 <= part.frame < int(images[part.images[0]].get("NumberOfFrames") or 1):
+            raise BuildRefused(f"There is no frame {part.frame}; frames count from 0 (PS3.3 C.7.6.6).")
     for rows, columns in sizes:
-        if not all(is_inside(mark, rows=rows, columns=columns) for mark in marks):
+        if not all(is_inside(mark, rows=rows, columns=columns) for part in placed for mark in part.marks):
             raise BuildRefused(f"A mark lies outside the images of {rows} rows and {columns} columns (PS3.3 C.10.5.1.2).")
 
 
@@ -152,10 +186,12 @@ def _window(window: tuple[float, float]) -> Dataset:
     return SoftcopyVOILUTTransformation(window_center=float(window[0]), window_width=float(window[1]))
 
 
-def _annotation(images: Sequence[Dataset], marks: Sequence[Mark], *, layer: GraphicLayer, frame: int | None) -> GraphicAnnotation:
-    graphics = [GraphicObject(m.graphic_type, np.array(m.vertices, dtype=float), "PIXEL") for m in marks if not isinstance(m, Text)]
-    words = [TextObject(m.text, "PIXEL", anchor_point=m.at) for m in marks if isinstance(m, Text)]
+def _annotation(sources: Sequence[Dataset], part: _Part, *, layer: GraphicLayer) -> GraphicAnnotation:
+    shapes = [m for m in part.marks if not isinstance(m, Text)]
+    graphics = [GraphicObject(m.graphic_type, np.array(m.vertices, dtype=float), "PIXEL") for m in shapes]
+    words = [TextObject(m.text, "PIXEL", anchor_point=m.at) for m in part.marks if isinstance(m, Text)]
+    images = [sources[number] for number in part.images]
     annotation = GraphicAnnotation(images[:1], layer, graphic_objects=graphics or None, text_objects=words or None)
-    frames = () if frame is None else (frame + 1,)
+    frames = () if part.frame is None else (part.frame + 1,)
     annotation["ReferencedImageSequence"].value = Items(transformations.reference(image, frames) for image in images)
     return annotation

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, equipment, observers
+from workbench.builders.authors import HIGHDICOM_ERRORS, WORKBENCH, Author, authored, building, observers
 from workbench.builders.sources import inherit, inheritable, is_multi_frame, plain
 from workbench.entities import Code, InstanceRef, Mark, Polyline, Text, html_table, is_inside
 from workbench.errors import BuildRefused, InputError
@@ -129,7 +129,7 @@ def measurement(
     for region in found:
         _check(region)
     evidence = inheritable([*{str(r.image.get("SOPInstanceUID")): r.image for r in found}.values()])
-    try:
+    with building("measurement report (PS3.16 TID 1500)", of=evidence):
         report = hd.MeasurementReport(
             observation_context=hd.ObservationContext(**observers(author)),
             procedure_reported=_concept(procedure),
@@ -140,16 +140,10 @@ def measurement(
         document = hd.ComprehensiveSR(
             evidence=evidence,
             content=report,
-            series_instance_uid=generate_uid(None),
-            series_number=9002,
-            sop_instance_uid=generate_uid(None),
-            instance_number=1,
-            **equipment(author),
+            **authored(author, series_number=9002),
             is_complete=True,
             series_description=title.meaning,
         )
-    except HIGHDICOM_ERRORS as error:
-        raise BuildRefused(f"The measurement report can't be built (PS3.16 TID 1500): {error}") from error
     inherit(document, found[0].image)
     return plain(document)
 

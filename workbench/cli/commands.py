@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,7 +43,7 @@ from workbench.cli._console import (
 )
 from workbench.cli._disk import Folder, files_below, read, readable
 from workbench.entities import Peer, SeriesRef, StudyRef, plain
-from workbench.errors import Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
+from workbench.errors import AttributeUnusable, Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
 __all__ = ["app", "main"]
 
@@ -264,14 +264,16 @@ def store(
 # ------------------------------------------------------------ datasets
 @app.command()
 def show(paths: Paths, as_json: AsJson = False) -> None:
-    """Say what files are, in plain words; files that are no DICOM, or not whole, are told on standard error."""
+    """Say what files are, and what reports say, in plain words; what is no DICOM, or not whole, is told on standard error."""
     records, unusable = [], list[Path]()
     for path, dataset in readable(files_below(paths), unusable, whole=False):
         summary = wb.inspection.summary(dataset)
+        content = _content(dataset)
         if as_json:
-            records.append({"file": str(path), **{line.label: line.text for line in summary.lines}})
+            said = {"Report": str(content)} if content else {}
+            records.append({"file": str(path), **{line.label: line.text for line in summary.lines}, **said})
         else:
-            put(*([""] if records else []), path, summary)
+            put(*([""] if records else []), path, summary, *(["", content] if content else []))
             records.append({})
     if as_json:
         show_table(records, as_json)
@@ -412,6 +414,13 @@ def _keys(keys: Iterable[str] | None) -> dict[str, str]:
             raise InputError(f"A query key is written KEYWORD=VALUE, such as PatientName='DOE*'; {plain(keyword)!r} has no '='.")
         found[keyword] = value
     return found
+
+
+def _content(dataset: Any) -> object:
+    try:
+        return wb.inspection.report(dataset)
+    except AttributeUnusable:
+        return None
 
 
 def _options(names: Iterable[str] | None) -> dict[str, bool]:

@@ -135,7 +135,7 @@ def line_to_finding(line: str) -> Finding | None:
         return None
     severity = Severity.ERROR if match[1] == "Error" else Severity.WARNING
     path, tag = _path(match[2] or "")
-    message = _without_values(match[3], tag)
+    message = _sentence(_without_values(match[3], tag), path)
     return Finding(severity, path, _section(message), f"{message}.", _remedy(message, path))
 
 
@@ -162,6 +162,12 @@ def _without_values(message: str, tag: int) -> str:
         after = (match["after"] or "") if match else ""
         message = message[:start].rstrip(" =-") + after
     return re.sub(r" = '.*", "", message)
+
+
+def _sentence(message: str, path: str) -> str:
+    """Return `message` with its subject, where it begins after it: dciodvfy has it in the path."""
+    subject = path.rpartition(".")[2]
+    return f"{subject} {message}" if subject and message.startswith(("is ", "may ")) else message
 
 
 def _is_coded(tag: int) -> bool:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from workbench import builders
-from workbench.builders import Author, Measurement, Region
+from workbench.builders import Author, Measurement, Placed, Region
 from workbench.conformance import check
 from workbench.entities import Circle, Code, Ellipse, InstanceRef, Mark, Polyline, Text, html_table, is_inside
-from workbench.errors import AttributeUnusable, InputError
+from workbench.errors import AttributeUnusable, BuildRefused, InputError
 from workbench.files import given
 from workbench.flows.audit import Audit
 from workbench.quantification import regions
@@ -40,9 +40,8 @@ _SYNONYMS = {
     "bqml": "BQML", "bq/ml": "BQML",
 }  # fmt: skip
 _ACCEPTED = "'HU', 'g/ml' (SUV by body weight) or 'BQML' (Bq/ml)"
-_IN_COLOUR = (
-    "no presentation state: the first image is in colour; grayscale presentation states are for MONOCHROME images (PS3.4 N.2.1)"
-)
+_IN_COLOUR = "grayscale presentation states are for MONOCHROME images (PS3.4 N.2.1)"
+_UNLIKE = "other images differ from the first in size, polarity or modality transformation, of which a state has one (PS3.3 C.11.1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Derived:
     presentation : Dataset, optional
         The presentation state.
     note : str
-        Why there is no presentation state, where there is none.
+        Why there is no presentation state, or which regions it does not show.
     """
 
     report: Dataset
@@ -180,7 +179,8 @@ def annotate(
     Returns
     -------
     Derived
-        There is no presentation state where the first region's image is in colour; its `note` says so.
+        The presentation state shows each region on its own image and frame. It leaves out those on images in colour, and those on
+        images that one state can't show together with the first; where it does, or where there is none, `note` says so.
 
     Raises
     ------
@@ -192,28 +192,51 @@ def annotate(
     with (audit or Audit()).step("build") as step:
         listed = list(found) if isinstance(found, Iterable) else [found]
         report = builders.measurement(listed, author=author)
-        presentation = _presentation(listed, window=window, description=description, author=author)
+        shown, note = _showable(listed)
+        presentation = _presentation(shown, window=window, description=description, author=author) if shown else None
         images = list({str(r.image.SOPInstanceUID): r.image for r in listed}.values())
         others = [d for d in (report, presentation) if d is not None]
         selection = builders.selection([*images, *others], description=description, author=author)
-        derived = Derived(report, presentation, selection, "" if presentation is not None else _IN_COLOUR)
+        derived = Derived(report, presentation, selection, note)
         wrong = sum(len(check(dataset).errors) for dataset in derived.datasets)
         step.count, step.verified = len(derived.datasets), wrong == 0
         step.note = ", ".join(InstanceRef.of(d).sop_class_name for d in derived.datasets)
     return derived
 
 
-def _presentation(
-    found: Sequence[Region], *, window: tuple[float, float] | None, description: str, author: Author
-) -> Dataset | None:
-    """Return a state of the first image with its regions: marks belong to all images that a state refers to."""
-    first = found[0]
-    if not str(first.image.get("PhotometricInterpretation")).startswith("MONOCHROME"):
-        return None
-    same = [r for r in found if r.image.SOPInstanceUID == first.image.SOPInstanceUID and r.frame == first.frame]
-    marks = [m for r in same for m in (r.mark, Text(_words(r), _beside(r.mark, _shape(r.image))))]
-    frame = first.frame if "NumberOfFrames" in first.image else None
-    return builders.grayscale([first.image], window=window, marks=marks, frame=frame, description=description, author=author)
+def _showable(found: Sequence[Region]) -> tuple[list[Region], str]:
+    """Return the regions that one grayscale state can show, and a note on the others."""
+    gray = [r for r in found if str(r.image.get("PhotometricInterpretation")).startswith("MONOCHROME")]
+    images = {str(r.image.SOPInstanceUID): r.image for r in gray}
+    first = next(iter(images.values()), None)
+    if first is None:
+        return [], f"no presentation state: all images are in colour; {_IN_COLOUR}"
+    alike = {uid for uid, image in images.items() if image is first or _is_alike(first, image)}
+    shown = [r for r in gray if str(r.image.SOPInstanceUID) in alike]
+    why = [_IN_COLOUR] * (len(gray) < len(found)) + [_UNLIKE] * (len(shown) < len(gray))
+    return shown, f"the presentation state shows {len(shown)} of {len(found)} regions: {'; '.join(why)}" if why else ""
+
+
+def _is_alike(first: Dataset, image: Dataset) -> bool:
+    try:
+        builders.grayscale([first, image])
+    except BuildRefused:
+        return False
+    return True
+
+
+def _presentation(found: Sequence[Region], *, window: tuple[float, float] | None, description: str, author: Author) -> Dataset:
+    """Return a state of all images with their regions, each drawn on its own image and frame."""
+    images = list({str(r.image.SOPInstanceUID): r.image for r in found}.values())
+    places: dict[tuple[str, int | None], list[Region]] = {}
+    for region in found:
+        frame = region.frame if "NumberOfFrames" in region.image else None
+        places.setdefault((str(region.image.SOPInstanceUID), frame), []).append(region)
+    marks = [
+        Placed(here[0].image, tuple(m for r in here for m in (r.mark, Text(_words(r), _beside(r.mark, _shape(r.image))))), frame)
+        for (_, frame), here in places.items()
+    ]
+    return builders.grayscale(images, window=window, marks=marks, description=description, author=author)
 
 
 def _beside(mark: Mark, shape: tuple[int, int]) -> tuple[float, float]:

@@ -1,12 +1,26 @@
-"""How to read a dataset aloud: summary, tree, table, differences.
+"""How to read a dataset aloud: summary, tree, table, differences, and what a structured report says.
 
 Knows: how a person wants to see a dataset, in a notebook and in a terminal.
 Does not know: how to change one, or where it comes from.
 """
 
 from workbench.inspection.differences import Difference, Differences, differences
+from workbench.inspection.report import Report, report
 from workbench.inspection.summary import Summary, summary
 from workbench.inspection.table import table, to_csv, to_parquet
 from workbench.inspection.tree import Tree, tree
 
-__all__ = ["Difference", "Differences", "Summary", "Tree", "differences", "summary", "table", "to_csv", "to_parquet", "tree"]
+__all__ = [
+    "Difference",
+    "Differences",
+    "Report",
+    "Summary",
+    "Tree",
+    "differences",
+    "report",
+    "summary",
+    "table",
+    "to_csv",
+    "to_parquet",
+    "tree",
+]

@@ -40,12 +40,12 @@ def element(dataset: Dataset, tag: BaseTag) -> tuple[str, str, object]:
     """Return VR, name and value; a value that can't be decoded is returned as its bytes."""
     known: object = dataset.get_item(tag)
     if isinstance(known, DataElement):
-        return str(known.VR), known.name, known.value
+        return str(known.VR), _named(tag, known.name), known.value
     with warnings.catch_warnings(), config.disable_value_validation():  # pydicom's warnings and log lines quote values
         warnings.simplefilter("ignore")
         try:
             found = dataset[tag]
-            return str(found.VR), found.name, found.value
+            return str(found.VR), _named(tag, found.name), found.value
         except Exception:  # noqa: BLE001 - whatever a bad value raises, its bytes can still be shown
             raw: object = dataset.get_item(tag)
             if isinstance(raw, RawDataElement):
@@ -53,9 +53,16 @@ def element(dataset: Dataset, tag: BaseTag) -> tuple[str, str, object]:
             return "UN", _name(tag), b""
 
 
+def _named(tag: BaseTag, name: str) -> str:
+    """Return `name`, or what PS3.5 7.2 and 7.8 call elements that no dictionary can name: group lengths, private creators."""
+    if not tag.is_private:
+        return name
+    return "Group Length" if tag.element == 0 else "Private Creator" if tag.is_private_creator else name
+
+
 def _name(tag: BaseTag) -> str:
     try:
-        return DataElement(tag, "UN", b"").name
+        return _named(tag, DataElement(tag, "UN", b"").name)
     except Exception:  # noqa: BLE001 - a name is only a help
         return ""
 
