@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.archive import Archive
 from workbench.entities import Peer
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
@@ -53,6 +54,13 @@ def program() -> Callable[[str], str]:
         return str(found)
 
     return find
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    """An empty archive of its own for each test."""
+    with Archive(tmp_path / "archive") as archive:
+        yield archive
 
 
 @pytest.fixture(scope="session")

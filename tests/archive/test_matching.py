@@ -76,6 +76,24 @@ def of(**values) -> Dataset:
         ("AcquisitionDateTime", "202402-202403", "20240315101500", True),
         ("AcquisitionDateTime", "2024", "20241231235959.5", True),
         ("AcquisitionDateTime", "20240101120000-0500", "20240101120000-0500", True),
+        # instants, where both have an offset from UTC (C.2.2.2.5, PS3.5 6.2)
+        ("AcquisitionDateTime", "20240101120000-0500", "20240101170000+0000", True),
+        ("AcquisitionDateTime", "20240101120000-0500", "20240101120000+0000", False),
+        ("AcquisitionDateTime", "20240101120000-0500", "20240101223000+0530", True),
+        ("AcquisitionDateTime", "20240101000000+0100-20240101010000+0100", "20231231233000+0000", True),
+        ("AcquisitionDateTime", "20240101000000+0100-20240101010000+0100", "20240101003000+0000", False),
+        ("AcquisitionDateTime", "20240301+0000-20240301+0000", "20240301003000+0100", False),
+        ("AcquisitionDateTime", "202402+0000", "20240229235959.999999+0000", True),
+        ("AcquisitionDateTime", "202402+0000", "20240301003000+0100", True),
+        ("AcquisitionDateTime", "202402+0000", "20240301013000+0100", False),
+        ("AcquisitionDateTime", "20240101120000-0500-", "20240101165959+0000", False),
+        ("AcquisitionDateTime", "-20240101120000-0500", "20240101170000.000001+0000", True),
+        ("AcquisitionDateTime", "-20240101120000.000000-0500", "20240101170000.000001+0000", False),
+        # the end is earlier on the clock and later in fact
+        ("AcquisitionDateTime", "20240101120000+0200-20240101110000+0000", "20240101103000+0000", True),
+        # as they are written, where one has none
+        ("AcquisitionDateTime", "20240101120000-0500", "20240101120000", True),
+        ("AcquisitionDateTime", "20240101-20240102", "20240102233000-0500", True),
         # numbers
         ("InstanceNumber", "7", "07", True),
         ("InstanceNumber", "7", "8", False),
@@ -119,6 +137,7 @@ def test_a_sequence_matches_if_one_item_matches_all_its_keys():
         ("StudyDate", "2024*", "neither a DA value nor a range"),
         ("StudyDate", "yesterday", "neither a DA value nor a range"),
         ("StudyDate", "-", "neither a DA value nor a range"),
+        ("AcquisitionDateTime", "20240101120000+0000-20240101120000+0100", "runs backwards"),
         ("StudyTime", "25h", "neither a TM value nor a range"),
         ("StudyInstanceUID", "1.2.*", "is no UID"),
         ("StudyInstanceUID", "1" * 65, "is no UID"),
@@ -220,3 +239,16 @@ def test_time_ranges_match_as_times_compare(moment, one, other):
     assert matches(of(StudyTime=f"{moment:%H%M%S}"), of(StudyTime=f"{first:%H%M%S}-{last:%H%M%S}")) is expected
     by_hour = first.hour <= moment.hour <= last.hour
     assert matches(of(StudyTime=f"{moment:%H%M%S}"), of(StudyTime=f"{first:%H}-{last:%H}")) is by_hour
+
+
+MOMENTS = st.integers(-(2**31), 2**32).map(lambda seconds: dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds))
+OFFSETS = st.integers(-12 * 4, 14 * 4).map(lambda quarters: dt.timezone(dt.timedelta(minutes=15 * quarters)))
+
+
+@given(MOMENTS, MOMENTS, MOMENTS, st.tuples(OFFSETS, OFFSETS, OFFSETS))
+def test_date_time_ranges_with_offsets_match_as_instants_compare(one, other, third, zones):
+    first, moment, last = (m.astimezone(zone) for m, zone in zip((one, other, third), zones, strict=True))
+    if first > last:
+        first, last = last, first
+    text = [f"{m:%Y%m%d%H%M%S}{m.strftime('%z')[:5]}" for m in (first, moment, last)]
+    assert matches(of(AcquisitionDateTime=text[1]), of(AcquisitionDateTime=f"{text[0]}-{text[2]}")) is (first <= moment <= last)

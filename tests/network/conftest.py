@@ -1,11 +1,14 @@
-"""A scripted client: it speaks PS3.8 over a raw socket, so that it can also break it."""
+"""A scripted client and a scripted server: they speak PS3.8 over a raw socket, so that they can also break it."""
 
 import contextlib
 import socket
 import struct
+import threading
 from dataclasses import dataclass
 
 import pytest
+
+from workbench.entities import Peer, Timeouts
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -129,14 +132,7 @@ class Scripted:
         if kind == 3:
             return tuple(body[1:4])
         assert kind == 2, (kind, body)
-        offset, accepted = 68, {}
-        while offset < len(body):
-            code, size = struct.unpack_from(">BxH", body, offset)
-            content = body[offset + 4 : offset + 4 + size]
-            if code == 0x21 and content[2] == 0:
-                accepted[content[0]] = content[8:].decode()
-            offset += 4 + size
-        return accepted
+        return {c[0]: c[8:].decode() for code, c in items(body[68:]) if code == 0x21 and c[2] == 0}
 
     def message(self, context_id, command, dataset=None, *, fragment=16_000):
         """Send a message in P-DATA-TF of one value each."""
@@ -181,6 +177,81 @@ class Scripted:
         self.socket.close()
 
 
+class Accepted(Scripted):
+    """One connection from a client."""
+
+    def __init__(self, connection):
+        self.socket, self.port, self.contexts = connection, 0, {}
+
+    def answer(self):
+        """Return type and body of the next PDU; a release is answered, and it or the end ends the conduct."""
+        kind, body = super().answer()
+        if kind == 5:
+            self.send(pdu(6, bytes(4)))
+        if kind in {0, 5, 7}:
+            raise ConnectionError("the association is over")
+        return kind, body
+
+    def accept(self, transfer_syntax=EXPLICIT):
+        """Answer the A-ASSOCIATE-RQ: every context in one transfer syntax, every role that is asked for."""
+        kind, body = self.answer()
+        assert kind == 1, kind
+        answer, user = body[:68] + item(0x10, b"1.2.840.10008.3.1.1.1"), b""
+        for code, content in items(body[68:]):
+            if code == 0x20:
+                ((_, abstract), *_) = items(content[4:])
+                self.contexts[abstract.decode()] = content[0]
+                answer += item(0x21, bytes([content[0], 0, 0, 0]) + item(0x40, transfer_syntax.encode()))
+            elif code == 0x50:
+                user = b"".join(item(0x54, role) for kind, role in items(content) if kind == 0x54)
+        user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.826.0.1.3680043.9.1") + user
+        self.send(pdu(2, answer + item(0x50, user)))
+
+
+class Listening:
+    """A server whose whole conduct is a function: it gets each connection, its association accepted."""
+
+    def __init__(self, talk, transfer_syntax=EXPLICIT):
+        self._talk, self._transfer_syntax = talk, transfer_syntax
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+        self.peer = Peer(
+            name="scripted", ae_title="SCRIPTED", port=self._listener.getsockname()[1], timeouts=Timeouts(2, 2, 3, 2)
+        )  # fmt: skip
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
+                self._threads[-1].start()
+
+    def _serve(self, raw):
+        raw.settimeout(10)
+        with Accepted(raw) as connection, contextlib.suppress(OSError):
+            connection.accept(self._transfer_syntax)
+            self._talk(connection)
+            while True:
+                connection.answer()
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+def items(body):
+    """Return type and content of each item of an A-ASSOCIATE PDU."""
+    found, offset = [], 0
+    while offset < len(body):
+        code, size = struct.unpack_from(">BxH", body, offset)
+        found.append((code, body[offset + 4 : offset + 4 + size]))
+        offset += 4 + size
+    return found
+
+
 def store_rq(uid, sop_class=CT, message_id=1):
     return command_set(e0002=sop_class, e0100=1, e0110=message_id, e0700=0, e0800=1, e1000=uid)
 
@@ -213,3 +284,17 @@ class Script:
 @pytest.fixture
 def script():
     return Script
+
+
+@pytest.fixture
+def listening():
+    """A function that starts a server whose conduct is the function that is passed."""
+    servers = []
+
+    def start(talk, **options):
+        servers.append(Listening(talk, **options))
+        return servers[-1].peer
+
+    yield start
+    for server in servers:
+        server.close()

@@ -1,6 +1,9 @@
 """What every association has: refusals in words, threads that end, no identifier in any log."""
 
 import logging
+import os
+import signal
+import socket
 import threading
 import time
 
@@ -119,3 +122,50 @@ def test_no_identifier_reaches_a_log(accepting, caplog):
     assert answers[0].PatientName == "PLANTED^ANSWER"
     assert caplog.records
     assert "PLANTED" not in caplog.text
+
+
+@pytest.fixture
+def _interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_while_an_association_is_requested_leaves_nothing_behind():
+    """Ctrl-C comes while a peer does not answer the request -> the connection is closed and no thread is left, at once."""
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        peer = Peer(name="x", ae_title="X", port=silent.getsockname()[1], timeouts=Timeouts(30, 30, 30, 30))
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), associate(peer, [build_context(VERIFICATION)]):
+            pytest.fail("it was accepted")  # pragma: no cover
+        assert time.monotonic() - start < 5
+        timer.join()
+        assert {t for t in threading.enumerate() if t.is_alive()} <= before
+        theirs, _ = silent.accept()
+        with theirs:
+            theirs.settimeout(2)
+            while theirs.recv(65_536):
+                pass  # the request; then the end
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_within_an_association_ends_it(accepting):
+    """Ctrl-C comes while an association is open -> it is aborted, and no thread of ours is left."""
+    aborted = threading.Event()
+    peer = accepting(VERIFICATION, handlers=[(evt.EVT_ABORTED, lambda event: aborted.set())])
+    before = set(threading.enumerate())
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt), associate(peer, [build_context(VERIFICATION)]) as association:
+        time.sleep(10)
+    assert aborted.wait(2)
+    end = time.monotonic() + 3
+    while set(threading.enumerate()) - before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert set(threading.enumerate()) <= before
+    assert not association.dul.is_alive()

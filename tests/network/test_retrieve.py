@@ -1,8 +1,10 @@
 """Retrieval from peers that misbehave on cue."""
 
+import socket
 import threading
 import time
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +13,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 
 from workbench.archive import Archive
-from workbench.entities import InstanceRef, PatientRef, Peer, StudyRef, Timeouts
+from workbench.entities import InstanceRef, PatientRef, Peer, SeriesRef, StudyRef, Timeouts
 from workbench.errors import ContextRejected, InputError, StatusFailure, UidInvalid
-from workbench.network import retrieve
+from workbench.files import meta_bytes
+from workbench.network import Server, find, retrieve
 from workbench.network._intake import Intake
 from workbench.network.contexts import query_model
 from workbench.phantoms import ct_series
@@ -282,6 +285,86 @@ def test_what_is_asked_for_is_checked_before_anyone_is_asked():
         retrieve(nowhere, STUDY, into=print, method="ftp")
     with pytest.raises(InputError, match="into must be an archive"):
         retrieve(nowhere, STUDY, into=5)
+
+
+def talking(script, dataset, uid="1.2.3.9", study="1.2.3"):
+    """A peer that has one instance by its own word and sends this dataset for it."""
+
+    def talk(connection):
+        asked = connection.response()
+        sop_class = asked[0x0002].decode().strip("\0")
+        context, field = connection.contexts[sop_class], int.from_bytes(asked[0x0100], "little")
+        of = {"e0002": sop_class, "e0100": field | 0x8000}
+        number = {"e0120": int.from_bytes(asked[0x0110], "little")}
+        while field == 0x0020:
+            level = "IMAGE" if b"IMAGE" in asked["dataset"] else "SERIES" if b"SERIES" in asked["dataset"] else "STUDY"
+            answer = (
+                script.element(0x00080016, "UI", CT) + script.element(0x00080018, "UI", uid)
+                + script.element(0x00080052, "CS", level) + script.element(0x0020000D, "UI", study)
+                + script.element(0x0020000E, "UI", "1.2.3.4")
+            )  # fmt: skip
+            connection.message(context, script.command_set(**of, **number, e0800=1, e0900=0xFF00), answer)
+            connection.message(context, script.command_set(**of, **number, e0800=0x0101, e0900=0))
+            asked = connection.response()
+            number = {"e0120": int.from_bytes(asked[0x0110], "little")}
+        connection.message(connection.contexts[CT], script.store_rq(uid), dataset)
+        refused = script.status(connection.response())
+        connection.message(
+            context, script.command_set(**of, **number, e0800=0x0101, e0900=0xB000 if refused else 0, e1022=int(refused != 0))
+        )
+
+    return talk
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFE, 0xFFFFFFFD, 0x80000001], ids=hex)
+def test_a_length_near_the_largest_with_few_bytes_behind_it_comes_by_c_get(listening, script, archive, length):
+    """N21: C-GET brings an element that says to have nearly 4 GiB -> its row says failed; no memory, nothing stored."""
+    broken = script.element(0x00080016, "UI", CT) + script.element(0x00080018, "UI", "1.2.3.9")
+    broken += b"\xe0\x7f\x10\0OW\0\0" + length.to_bytes(4, "little") + b"few bytes"
+    before = psutil.Process().memory_info().rss
+    report = retrieve(listening(talking(script, broken)), StudyRef("1.2.3"), into=archive, method="get")
+    assert psutil.Process().memory_info().rss - before < 32 << 20
+    assert [(row.sop_instance_uid, row.outcome) for row in report] == [("1.2.3.9", "failed")]
+    assert "incomplete" in report[0].message
+    assert not report.complete
+    assert archive.counts().instances == 0
+    assert not list((archive.root / "objects").rglob("*.dcm"))
+
+
+@pytest.mark.parametrize("method", ["get", "move"])
+@pytest.mark.parametrize(("study", "series"), [("1", "2"), ("1.02", "007.1"), ("0", "1.2.3")])
+def test_what_find_returned_can_be_retrieved_though_its_uids_break_the_rules(archive, script, tmp_path, study, series, method):
+    """N11: the UIDs of study and series have leading zeros or one number only -> found, asked for and kept like any others."""
+    sent = meta_bytes(CT, "1.2.3.9", ExplicitVRLittleEndian) + script.instance("1.2.3.9", study=study, series=series)
+    archive.add(sent)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    ours = Peer(name="ours", ae_title="WORKBENCH", port=port)
+    with Archive(tmp_path / "other") as other, Server(archive, known_peers=[ours]) as server:
+        peer = server.peer.but(calling_ae_title="WORKBENCH")
+        (found,) = find(peer, level="SERIES", keys={"StudyInstanceUID": study})
+        ref = SeriesRef(str(found.StudyInstanceUID), str(found.SeriesInstanceUID))
+        assert ref == SeriesRef(study, series)
+        for wanted in (ref, StudyRef(study), InstanceRef(study, series, CT, "1.2.3.9")):
+            report = retrieve(peer, wanted, into=other, method=method, move_port=port)
+            assert report.complete, report
+        assert other.path("1.2.3.9").read_bytes().endswith(sent[-1000:])
+
+
+@pytest.mark.parametrize("uid", ["1", "1.02.3"])
+def test_an_instance_whose_own_uid_is_none_is_told_as_failed(listening, script, archive, uid):
+    """N11: a peer sends an instance whose SOP Instance UID is none -> refused, and its row says why."""
+    report = retrieve(listening(talking(script, script.instance(uid), uid)), StudyRef("1.2.3"), into=archive, method="get")
+    assert [(row.sop_instance_uid, row.outcome) for row in report] == [(uid, "failed")]
+    assert "Its SOP Instance UID is not a valid UID" in report[0].message
+    assert archive.counts().instances == 0
+
+
+@pytest.mark.parametrize("uid", ["../../x", "/etc/x", "..", ".", "1..2", "1.", ".1", "1/2", "CON", "1" * 65, "1.2\n", "1\0"])
+def test_no_path_is_ever_asked_for(uid):
+    """N11: a reference has a UID that could be a path -> refused before anyone is asked."""
+    with pytest.raises(UidInvalid, match="StudyInstanceUID is not a valid UID"):
+        retrieve(Peer(name="x", ae_title="X", port=1), StudyRef(uid), into=print)
 
 
 def test_threads_end(scripted):

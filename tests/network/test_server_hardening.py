@@ -25,12 +25,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive(tmp_path / "archive") as archive:
-        yield archive
-
-
-@pytest.fixture
 def server(archive):
     with Server(archive, timeouts=QUICK, max_associations=4, max_pdu_bytes=16_384) as server:
         yield server

@@ -29,12 +29,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive(tmp_path / "archive") as archive:
-        yield archive
-
-
-@pytest.fixture
 def server(archive):
     with Server(archive, timeouts=QUICK) as server:
         yield server
@@ -170,6 +164,40 @@ def test_a_dataset_that_can_not_be_read(storing, archive, script, dataset, expec
     assert storing.store("1.2.3.9", dataset) == expected
     assert archive.counts().instances == 0
     assert storing.store("1.2.3.9", script.instance("1.2.3.9")) == 0
+
+
+IMPLICIT = "1.2.840.10008.1.2"
+CLAIMS = {
+    "OW": lambda length: b"\xe0\x7f\x10\0OW\0\0" + length + b"few bytes",
+    "UN, private": lambda length: b"\x09\0\x10\0LO\4\0MINE\x09\0\1\x10UN\0\0" + length + b"few bytes",
+    "UT": lambda length: b"\x18\0\x10\x91UT\0\0" + length + b"few bytes",
+    "SQ": lambda length: b"\x08\0\x15\x11SQ\0\0" + length + b"\xfe\xff\0\xe0\0\0\0\0",
+    "an item": lambda length: b"\x08\0\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0" + length + b"few bytes",
+    "a fragment": lambda length: b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0" + length + b"few bytes",
+    "implicit": lambda length: b"\xe0\x7f\x10\0" + length + b"few bytes",
+}
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFF0, 0x80000001], ids=hex)
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_a_length_near_the_largest_with_few_bytes_behind_it(server, archive, script, claim, length):
+    """N21: an element claims nearly 4 GiB, or an odd length, and few bytes follow -> 0xC000; no memory, no row, no file."""
+    syntax, head = EXPLICIT, script.element(0x00080016, "UI", CT) + script.element(0x00080018, "UI", "1.2.3.9")
+    if claim is CLAIMS["implicit"]:
+        syntax = IMPLICIT
+        head = b"\x08\0\x16\0\x1a\0\0\0" + CT.encode() + b"\0\x08\0\x18\0\x08\0\0\x001.2.3.9\0"
+    broken = head + claim(length.to_bytes(4, "little"))
+    before = psutil.Process().memory_info().rss
+    with script.connect(server.port) as connection:
+        connection.associate([(1, CT, (syntax,))])
+        assert connection.store("1.2.3.9", broken) == 0xC000
+        assert psutil.Process().memory_info().rss - before < 32 * MIB
+        assert archive.counts().instances == 0
+        assert not list((archive.root / "objects").rglob("*.dcm"))
+        assert not list((archive.root / "quarantine").iterdir())
+    with script.connect(server.port) as connection:
+        connection.associate(script.CT_CONTEXT)
+        assert connection.store("1.2.3.9", script.instance("1.2.3.9")) == 0
 
 
 def test_a_store_on_a_context_that_is_not_for_storage(server, archive, script):

@@ -16,7 +16,6 @@ from pydicom.dataset import Dataset
 
 from workbench.archive import Archive
 from workbench.entities import Peer, StudyRef
-from workbench.errors import UidInvalid
 from workbench.files import Part10, read
 from workbench.inspection import differences
 from workbench.network import Server, find, retrieve, store
@@ -323,9 +322,15 @@ def test_classes_that_fit_no_single_association_come_complete(corpus, candidates
             assert np.abs(pixels(given).astype(int) - pixels(taken).astype(int)).max() <= 1
 
 
-def test_a_study_without_a_uid_is_not_asked_for(at_orthanc):
-    with pytest.raises(UidInvalid, match=r"StudyInstanceUID is not a valid UID.*PS3\.5 9\.1"):
-        retrieve(at_orthanc[0].peer, StudyRef("1"), into=lambda file: None)
+@pytest.mark.parametrize("method", ["get", "web"])
+def test_a_study_whose_uid_is_a_single_number_comes_too(corpus, candidates, at_orthanc, method):
+    orthanc, stored = at_orthanc
+    mine = {candidates[name] for name in stored if str(header(corpus / name).StudyInstanceUID) == "1"}
+    back = {}
+    report = retrieve(orthanc.peer, StudyRef("1"), into=lambda f: back.setdefault(uid_of(f), f), method=method)
+    assert report.complete, report.troubles
+    assert mine
+    assert set(back) == mine
 
 
 def proposal(names, corpus, file):

@@ -9,19 +9,12 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGLosslessSV1
 
-from workbench.archive import Archive
 from workbench.entities import Peer
 from workbench.files import Part10, save
 from workbench.network import Server
 from workbench.phantoms import ct_series, planted_ct
 
 HOST = "127.0.0.1"
-
-
-@pytest.fixture
-def archive(tmp_path):
-    with Archive(tmp_path / "archive") as archive:
-        yield archive
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from workbench.archive._text import dataset_text
 from workbench.archive.matching import Criterion, bounds, criteria, folded, sequence_items
 from workbench.entities import InstanceRef
 from workbench.errors import QueryKeyInvalid
+from workbench.standard import UNIQUE_KEYS
 
-__all__ = ["UNIQUE_KEYS", "Query", "Witness", "find", "find_references", "level_of", "table_query"]
+__all__ = ["Query", "Witness", "find", "find_references", "level_of", "table_query"]
 
 _ROOTS = {"PATIENT": LEVELS, "STUDY": LEVELS[1:]}
-UNIQUE_KEYS = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 _ALIAS = {"PATIENT": "st", "STUDY": "st", "SERIES": "se", "IMAGE": "i"}
 _FROM = {
     "PATIENT": "studies st",

@@ -5,7 +5,6 @@ Does not know: SQL, what stands in a dataset.
 """
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import logging
@@ -19,12 +18,11 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from workbench.errors import ArchiveError, StorageFull
+from workbench.files import is_full, name_once, sync_folder
 
 __all__ = ["Durability", "Store", "digest", "same_bytes", "space_checked"]
 
 _logger = logging.getLogger(__name__)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _CHUNK_BYTES = 1 << 20
 
 Durability = Literal["process", "power"]
@@ -120,22 +118,19 @@ class Store:
     def publish(self, temporary: str, target: str) -> bool:
         """Give a complete file its name; False where the name is taken. The temporary name is gone if True."""
         try:
-            os.link(temporary, target)
+            name_once(temporary, target, without_links=lambda: self._rename(temporary, target))
         except FileExistsError:
             return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # no hard links here: threads of this process wait for each other instead
-            with self._naming:
-                if Path(target).exists():
-                    return False
-                Path(temporary).rename(target)
-        else:
-            os.unlink(temporary)  # noqa: PTH108 - text paths on the fast way
         if self.durable:
             sync_folder(Path(target).parent)
         return True
+
+    def _rename(self, temporary: str, target: str) -> None:
+        """Do so without hard links: threads of this process wait for each other instead."""
+        with self._naming:
+            if Path(target).exists():
+                raise FileExistsError
+            Path(temporary).rename(target)
 
     def put_aside(self, damaged: Path) -> None:
         """Move a file that can't be read any more out of the way; what is left of it is kept."""
@@ -155,23 +150,13 @@ def _locked(path: Path) -> sqlite3.Connection | None:
     return connection
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    with contextlib.suppress(OSError):  # some systems open no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 @contextlib.contextmanager
 def space_checked(what: str) -> Iterator[None]:
     """Turn a full device into `StorageFull`, and other trouble of the device into `ArchiveError`."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             raise StorageFull(
                 f"No space is left to store {what}; nothing was kept of it. Free some space and send it again."
             ) from error

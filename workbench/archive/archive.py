@@ -16,7 +16,7 @@ from pydicom import Dataset
 
 from workbench.archive._encoding import encoded
 from workbench.archive._header import INFLATED_LIMIT_BYTES
-from workbench.archive._query import UNIQUE_KEYS, Query, find, find_references, level_of, table_query
+from workbench.archive._query import Query, find, find_references, level_of, table_query
 from workbench.archive._reading import some_attributes, source_header
 from workbench.archive._receiving import Receiving
 from workbench.archive._shelf import Shelf
@@ -24,6 +24,7 @@ from workbench.archive._store import Durability
 from workbench.entities import Finding, Findings, InstanceRef, Reference, Rows, Severity, html_table, uid_checked
 from workbench.errors import AttributeUnusable, InstanceNotFound, QueryKeyInvalid
 from workbench.files import Limits, Part10, read
+from workbench.standard import UNIQUE_KEYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -343,8 +344,6 @@ class Archive:
         if not refs:
             raise InstanceNotFound(f"The archive {str(self.root)!r} has nothing of this {ref.level.lower()}.")
         self._shelf.forget([r.sop_instance_uid for r in refs])
-        for one in refs:
-            self._shelf.store.path(one.sop_instance_uid).unlink(missing_ok=True)
         _logger.info("%d instances were removed", len(refs))
         return len(refs)
 

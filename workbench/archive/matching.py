@@ -7,10 +7,12 @@ What is matched is text: a value as it stands in an index, decoded, without padd
 by a backslash. So a query in one character set finds what was stored in another.
 """
 
+import calendar
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
@@ -315,7 +317,7 @@ def _range_test(value: str, vr: str, where: str) -> Callable[[str], bool]:
 
     def accepts(text: str) -> bool:
         found = _interval(text, vr)
-        return found is not None and (first is None or found[0] >= first) and (last is None or found[0] <= last)
+        return found is not None and not (first and _is_before(found[0], first)) and not (last and _is_before(last, found[0]))
 
     return accepts
 
@@ -325,6 +327,8 @@ def bounds(value: str, vr: str, where: str = "The key") -> tuple[str | None, str
     """Return the first and last moment that a DA, TM or DT key allows, in full length; None where it is open.
 
     A value that is given to the hour, minute, month or year stands for all of it, at both ends of a range (PS3.4 C.2.2.2.5).
+    An offset from UTC stays at the end of a DT moment; two moments that both have one are compared as instants, any others as
+    they are written (PS3.5 6.2).
 
     Raises
     ------
@@ -345,7 +349,7 @@ def bounds(value: str, vr: str, where: str = "The key") -> tuple[str | None, str
         last = _interval(after, vr) if after else (None, None)
         if first is None or last is None or not (before or after):
             continue
-        if first[0] is not None and last[1] is not None and first[0] > last[1]:
+        if first[0] is not None and last[1] is not None and _is_before(last[1], first[0]):
             raise AttributeUnusable(f"The range of {where} runs backwards (PS3.4 C.2.2.2.5): put the earlier value first.")
         return first[0], last[1]
     raise AttributeUnusable(f"{where} is neither a {vr} value nor a range of two, such as {_EXAMPLES[vr]} (PS3.4 C.2.2.2.5).")
@@ -372,6 +376,26 @@ def _padded(match: re.Match[str] | None, size: int, low: str, high: str) -> tupl
     digits, fraction = match["digits"], match["fraction"]
     if fraction and len(digits) != size:
         return None
+    offset = match.groupdict().get("offset") or ""
     start = digits + low[len(digits) :] + "." + (fraction or "").ljust(6, "0")
     end = digits + high[len(digits) :] + "." + (fraction or "").ljust(6, "9")
-    return start, end
+    return start + offset, end + offset
+
+
+_MOMENT_SIZE = len("YYYYMMDDHHMMSS.FFFFFF")
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Whether a moment of full length is earlier than another one of the same value representation."""
+    if len(one) > _MOMENT_SIZE and len(other) > _MOMENT_SIZE:
+        return _instant(one) < _instant(other)
+    return one[:_MOMENT_SIZE] < other[:_MOMENT_SIZE]
+
+
+def _instant(moment: str) -> tuple[int, str]:
+    """Return minutes in UTC, and the seconds, of a moment that has an offset from UTC; day 31 is the last of any month."""
+    year, month = max(1, int(moment[:4])), min(max(1, int(moment[4:6])), 12)
+    day = min(max(1, int(moment[6:8])), calendar.monthrange(year, month)[1])
+    hours, minutes = int(moment[-4:-2]), int(moment[-2:])
+    offset = (hours * 60 + minutes) * (-1 if moment[-5] == "-" else 1)
+    return date(year, month, day).toordinal() * 1440 + int(moment[8:10]) * 60 + int(moment[10:12]) - offset, moment[12:_MOMENT_SIZE]

@@ -78,7 +78,10 @@ class _Arriving:
             self._file.discard()
 
     def _placed(self, ref: Any) -> Any:
-        uids = [wb.entities.uid_checked(uid) for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)]
+        uids = [
+            wb.entities.uid_checked(uid, strict=False)
+            for uid in (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)
+        ]
         target = self._root.joinpath(*uids[:2], f"{uids[2]}.dcm")
         try:
             self._file.publish(target, exist_ok=False)

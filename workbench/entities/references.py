@@ -15,10 +15,21 @@ from workbench.errors import AttributeUnusable, UidInvalid
 __all__ = ["InstanceRef", "PatientRef", "Reference", "SeriesRef", "StudyRef", "uid_checked"]
 
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
-def uid_checked(value: object, *, name: str = "UID") -> str:
+def uid_checked(value: object, *, name: str = "UID", strict: bool = True) -> str:
     """Return `value` as text if it is a UID by PS3.5 9.1: digits and dots, no leading zeros, 64 characters at most.
+
+    Parameters
+    ----------
+    value : object
+        What is to be one.
+    name : str
+        Of the attribute.
+    strict : bool
+        If False, leading zeros and a single number are let through: others have such objects, and they can be asked for.
+        No text of this kind is a path.
 
     Raises
     ------
@@ -31,8 +42,9 @@ def uid_checked(value: object, *, name: str = "UID") -> str:
     '1.2.840.10008.1.1'
     """
     text = str(value)
-    if len(text) > 64 or not _UID.fullmatch(text):
-        raise UidInvalid(f"{name} is not a valid UID: digits and dots, no leading zeros, 64 characters at most (PS3.5 9.1).")
+    if len(text) > 64 or not (_UID if strict else _NUMBERS).fullmatch(text):
+        rule = "no leading zeros, " if strict else ""
+        raise UidInvalid(f"{name} is not a valid UID: digits and dots, {rule}64 characters at most (PS3.5 9.1).")
     return text
 
 

@@ -7,7 +7,7 @@ Does not know: archives, networks, what a dataset means.
 from workbench.files import given
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 from workbench.files.reading import Limits, Reading, read
-from workbench.files.whole import INCOMPLETE_FILES, UnfinishedFile, save, write_whole
+from workbench.files.whole import INCOMPLETE_FILES, UnfinishedFile, is_full, name_once, save, sync_folder, write_whole
 
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
@@ -18,8 +18,11 @@ __all__ = [
     "Reading",
     "UnfinishedFile",
     "given",
+    "is_full",
     "meta_bytes",
+    "name_once",
     "read",
     "save",
+    "sync_folder",
     "write_whole",
 ]

@@ -21,7 +21,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from workbench.errors import AttributeUnusable, StorageFull
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-__all__ = ["INCOMPLETE_FILES", "UnfinishedFile", "save", "write_whole"]
+__all__ = ["INCOMPLETE_FILES", "UnfinishedFile", "is_full", "name_once", "save", "sync_folder", "write_whole"]
 
 #: What :func:`write_whole` calls a file before it is complete; a start-up sweep may remove what matches.
 INCOMPLETE_FILES = ".wb-*.part"
@@ -81,13 +81,13 @@ def write_whole(
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if _errno(error) in _FULL:
+        if is_full(error):
             raise StorageFull(
                 f"No space is left to write {target.name!r} in {str(target.parent)!r}; nothing was kept of it."
             ) from error
         raise
     if durable:
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     return target
 
 
@@ -139,7 +139,7 @@ class UnfinishedFile:
             target.parent.mkdir(parents=True, exist_ok=True)
             _publish(self.path, target, exist_ok=exist_ok)
         if durable:
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         return target
 
     def discard(self) -> None:
@@ -158,13 +158,41 @@ class UnfinishedFile:
             raise
         except BaseException as error:
             self.discard()
-            if _errno(error) in _FULL:
+            if is_full(error):
                 raise StorageFull(f"No space is left in {str(self.path.parent)!r}; nothing was kept of the file.") from error
             raise
 
 
 def _created(temporary: Path, mode: int) -> int:
     return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that there is no space left, or that a quota or the longest file is reached."""
+    return _errno(error) in _FULL
+
+
+def name_once(temporary: Path | str, target: Path | str, *, without_links: Callable[[], None]) -> None:
+    """Give a complete file its name if that is free; the temporary name is gone then.
+
+    Parameters
+    ----------
+    without_links : callable
+        Does it where the file system has no hard links.
+
+    Raises
+    ------
+    FileExistsError
+        If the name is taken; nothing has changed then.
+    """
+    try:
+        os.link(temporary, target)  # fails where a name is taken, unlike rename
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        without_links()
+    else:
+        os.unlink(temporary)  # noqa: PTH108 - text paths on the fast way
 
 
 def _errno(error: BaseException | None) -> int:
@@ -192,15 +220,9 @@ def _publish(temporary: Path, target: Path, *, exist_ok: bool) -> None:
         temporary.replace(target)
         return
     try:
-        os.link(temporary, target)  # fails where a name is taken, unlike rename
+        name_once(temporary, target, without_links=lambda: _reserve_and_replace(temporary, target))
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, "There is a file already, and exist_ok is False", str(target)) from None
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _reserve_and_replace(temporary, target)
-    else:
-        temporary.unlink()
 
 
 def _reserve_and_replace(temporary: Path, target: Path) -> None:
@@ -209,7 +231,8 @@ def _reserve_and_replace(temporary: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a loss of power."""
     with contextlib.suppress(OSError):  # some systems open no folders; there the rename is as durable as it gets
         descriptor = os.open(folder, os.O_RDONLY)
         try:

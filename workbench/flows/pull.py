@@ -91,7 +91,7 @@ def references(frame: pd.DataFrame) -> list[Reference]:
     classes = frame["SOPClassUID"].fillna("").astype(str) if "SOPClassUID" in frame else [""] * len(frame)
     found: dict[Reference, None] = {}
     for row, sop_class in zip(frame[uids].fillna("").astype(str).to_dict("records"), classes, strict=True):
-        study, series, instance = (uid_checked(row[name], name=name) if row.get(name) else "" for name in _UIDS)
+        study, series, instance = (uid_checked(row[name], name=name, strict=False) if row.get(name) else "" for name in _UIDS)
         if not study or (instance and not series):
             raise AttributeUnusable("A row of the table lacks StudyInstanceUID or SeriesInstanceUID, so it refers to nothing.")
         ref = (

@@ -5,12 +5,12 @@ Does not know: what a PDU says.
 """
 
 import contextlib
-import os
 import select
 import socket
 import threading
 import time
 
+from workbench.network._sockets import read_now
 from workbench.network.receiving import Violation
 
 __all__ = ["ASSOCIATE_RJ", "ASSOCIATE_RQ", "P_DATA", "Closed", "Connection"]
@@ -21,8 +21,6 @@ _ABORT_PDU = b"\x07\0\0\0\0\x04\0\0\x02\0"
 #: 128 presentation contexts with some fifty transfer syntaxes of 64 characters have room in it.
 _ASSOCIATE_LIMIT_BYTES = 524_288
 _BUFFER_BYTES = 524_288  # what has come is read at once: several PDUs, or much of one
-_IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _OTHER_LIMIT_BYTES = 1_024  # A-ASSOCIATE-AC and -RJ are errors here; A-RELEASE and A-ABORT have 4 bytes
 
 
@@ -122,12 +120,8 @@ class Connection:
     def _received(self, deadline: float) -> int:
         """Return how many bytes were read behind what is there: at once, or when some come."""
         room = self._buffer[self._end :]
-        if _IS_DIRECT:
-            with contextlib.suppress(BlockingIOError):
-                return os.readv(self._raw.fileno(), [room])
-        if _QUICK_ACK is not None:  # a sender that uses Nagle's algorithm waits 40 ms for our acknowledgement otherwise
-            with contextlib.suppress(OSError):
-                self._raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        if (count := read_now(self._raw, room)) is not None:
+            return count
         if not self._is_ready(min(self._patience_s, deadline - time.monotonic())):
             raise TimeoutError
         return self._raw.recv_into(room)

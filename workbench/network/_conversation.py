@@ -4,7 +4,6 @@ Knows: the messages of these services (PS3.7 9.3.2 to 9.3.4), P-DATA as a stream
 Does not know: how the association came about, what is asked for and why, where the instances go.
 """
 
-import os
 import socket
 import struct
 import time
@@ -22,6 +21,7 @@ from pydicom.filewriter import write_dataset
 
 from workbench.entities import Peer, plain
 from workbench.errors import AssociationAborted, PeerTimeout
+from workbench.network._sockets import read_now
 from workbench.network.bulk import Channel, MemoryContent, command_set, parse_command_set
 from workbench.network.receiving import Context, Sink, StoreReceiver, Violation
 
@@ -35,8 +35,6 @@ _BUFFER_BYTES = 1 << 20
 _TICK_S = 0.25
 _MORE_THAN_A_RESPONSE = 8192  # so many bytes of a PDU that is not complete yet are data
 _STOPPING_S = 5.0  # how long a peer may go on after C-CANCEL
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-_IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
 
 
 class _Service(NamedTuple):
@@ -256,11 +254,8 @@ class Conversation:
 
     def _received(self, room: memoryview) -> int:
         """Return how many bytes were read: at once, or when some come."""
-        if _IS_DIRECT:
-            with suppress(BlockingIOError):
-                return os.readv(self._connection.fileno(), [room])
-        if _QUICK_ACK is not None:  # a sender with Nagle's algorithm waits for each acknowledgement
-            self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        if (count := read_now(self._connection, room)) is not None:
+            return count
         self._connection.settimeout(_TICK_S)
         return self._connection.recv_into(room)
 

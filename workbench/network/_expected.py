@@ -123,7 +123,7 @@ def checked(refs: Reference | Iterable[Reference]) -> list[Reference]:
                     f"A reference at {ref.level} level needs {keyword} (PS3.4 C.4.2.2.1). Find it at that level first."
                 )
             if keyword != "PatientID":
-                uid_checked(value, name=keyword)
+                uid_checked(value, name=keyword, strict=False)
     return found
 
 

@@ -23,6 +23,8 @@ from workbench.errors import AttributeUnusable, InputError, QueryKeyInvalid, Sto
 from workbench.network._guard import Acceptor
 from workbench.network._suboperations import OwnAssociation, Progress, destination, encode
 from workbench.network.receiving import Sink, one_line
+from workbench.network.statuses import status_of
+from workbench.standard import UNIQUE_KEYS
 
 __all__ = ["MODELS", "QueryRetrieve", "Shelves"]
 
@@ -38,8 +40,7 @@ MODELS = {
     "1.2.840.10008.5.1.4.1.2.2.3": ("STUDY", "GET"),
 }
 _OPERATIONS = {"FIND": C_FIND, "MOVE": C_MOVE, "GET": C_GET}
-_LEVELS = {"PATIENT": ("PATIENT", "STUDY", "SERIES", "IMAGE"), "STUDY": ("STUDY", "SERIES", "IMAGE")}
-_UNIQUE = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+_LEVELS = {"PATIENT": tuple(UNIQUE_KEYS), "STUDY": tuple(UNIQUE_KEYS)[1:]}
 PENDING, PENDING_KEYS_UNSUPPORTED, CANCELLED = 0xFF00, 0xFF01, 0xFE00
 OUT_OF_RESOURCES, DESTINATION_UNKNOWN, NOT_THE_MODEL, UNABLE = 0xA700, 0xA801, 0xA900, 0xC001
 _RETRIEVE_AE_TITLE = Tag(0x0008, 0x0054)
@@ -163,7 +164,7 @@ class QueryRetrieve:
         """Return the instances that an identifier names by unique keys alone (PS3.4 C.4.2.1.4, C.4.3.1.3)."""
         identifier = _identifier(request, context)
         level = _level(identifier, model)
-        keyword = _UNIQUE[level]
+        keyword = UNIQUE_KEYS[level]
         value = identifier.get(keyword)
         if not value or "*" in str(value) or "?" in str(value):
             raise _Refused(NOT_THE_MODEL, f"the identifier needs {keyword} at level {level}")
@@ -213,13 +214,12 @@ def _status(error: Exception) -> tuple[int, str]:
     """Return status and comment; only our own words go into the comment."""
     if isinstance(error, _Refused):
         return error.status, error.comment
-    for kind, status, comment in (
+    told = status_of(
+        error,
         (QueryKeyInvalid, NOT_THE_MODEL, "a key that the model does not have at this level"),
         (AttributeUnusable, NOT_THE_MODEL, "a key whose value can't be matched"),
         (InputError, NOT_THE_MODEL, "the identifier does not match the model"),
         (StorageFull, OUT_OF_RESOURCES, "no space left"),
         (MemoryError, OUT_OF_RESOURCES, "no memory left"),
-    ):
-        if isinstance(error, kind):
-            return status, comment
-    return UNABLE, f"unable to process ({type(error).__name__})"
+    )
+    return told or (UNABLE, f"unable to process ({type(error).__name__})")

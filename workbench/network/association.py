@@ -43,7 +43,8 @@ __all__ = ["MAX_CONTEXTS", "associate", "connect", "lost", "rejection", "take_ov
 log = logging.getLogger(__name__)
 Failure = TypeVar("Failure", bound=NetworkError)
 
-# pynetdicom writes every identifier, that is names of patients, to its log unless it is told not to.
+# pynetdicom writes every identifier, that is names of patients, to its log unless it is told not to. Its methods look at
+# these two where they send and receive; there is no setting of an AE, an association or a call that would do instead.
 _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 # Nothing but P-DATA-TF may be longer than this, and P-DATA-TF no longer than was negotiated (PS3.8 D.1).
@@ -108,17 +109,21 @@ def associate(
     roles_wanted: list[Any] = [build_role(UID(uid), scu_role=True, scp_role=True) for uid in roles]
     heard: list[object] = []
     bound = [*handlers, (evt.EVT_ACSE_RECV, lambda event: heard.append(event.primitive))]
-    association = entity.associate(
-        entity.link_address, peer.port, contexts=list(contexts), ae_title=peer.ae_title, max_pdu=peer.max_pdu_bytes,
-        ext_neg=roles_wanted, evt_handlers=bound,
-    )  # fmt: skip
+    try:
+        association = entity.associate(
+            entity.link_address, peer.port, contexts=list(contexts), ae_title=peer.ae_title, max_pdu=peer.max_pdu_bytes,
+            ext_neg=roles_wanted, evt_handlers=bound,
+        )  # fmt: skip
+    except BaseException:  # Ctrl-C above all: pynetdicom's thread would go on, and keep the process from ending
+        entity.end()
+        raise
     link = entity.link
     if link is None or not association.is_established:
-        _end(association, entity.connection)
+        entity.end()
         raise _trouble(peer, association, link, heard, contexts)
-    link.patience(peer.timeouts.network_s)
-    log.info("associated with %s, %d contexts accepted", peer, len(association.accepted_contexts))
     try:
+        link.patience(peer.timeouts.network_s)
+        log.info("associated with %s, %d contexts accepted", peer, len(association.accepted_contexts))
         yield association
     except (StatusFailure, Cancelled, InputError, ContextRejected):
         _release(association)
@@ -174,12 +179,7 @@ def take_over(association: Association) -> socket.socket:
     link = association.dul.socket
     if not isinstance(link, _Link) or link.socket is None or not association.is_established:
         raise AssociationAborted("The association is no longer established.")
-    association._kill = True  # noqa: SLF001 - pynetdicom has no public way to stop without A-RELEASE
-    association._reactor_checkpoint.set()  # noqa: SLF001
-    association.dul.kill_dul()
-    association.dul.join()
-    if association is not threading.current_thread():
-        association.join()
+    _stop(association)
     association.is_established = False
     return link.take()
 
@@ -287,6 +287,7 @@ class _Entity(AE):
         super().__init__(ae_title=peer.calling_ae_title)
         self._peer, self.connection = peer, connection
         self.link: _Link | None = None
+        self._association: Association | None = None
         self.link_address = str(connection.getpeername()[0])
         self.acse_timeout = peer.timeouts.acse_s
         self.dimse_timeout = peer.timeouts.dimse_s
@@ -295,17 +296,28 @@ class _Entity(AE):
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:  # noqa: ARG002
         for event, handler in _CHATTER:  # these write identifiers, that is patients, to the log
             assoc.unbind(event, handler)
+        assoc.dul.daemon = True  # as the thread of the association is
+        self._association = assoc
         self.link = _Link(assoc, address, self.connection, self._peer)
         return self.link
 
+    def end(self) -> None:
+        """Leave neither thread nor socket behind, whether the association came about or not."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        if self._association is not None:
+            _stop(self._association, patience_s=1.0)
+        self.connection.close()
 
-def _end(association: Association, connection: socket.socket) -> None:
-    """Leave neither thread nor socket behind."""
+
+def _stop(association: Association, *, patience_s: float | None = None) -> None:
+    """End pynetdicom's threads without a word to the peer, for which it has no public way."""
+    association._kill = True  # noqa: SLF001
+    association._reactor_checkpoint.set()  # noqa: SLF001
     association.dul.kill_dul()
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    association.dul.join(timeout=1)
-    connection.close()
+    for thread in (association.dul, association):
+        if thread.is_alive() and thread is not threading.current_thread():
+            thread.join(patience_s)
 
 
 def _release(association: Association) -> None:

@@ -18,6 +18,7 @@ from typing import NoReturn, Protocol
 
 from workbench.entities import Timeouts, plain
 from workbench.errors import AssociationAborted, Cancelled, ContextRejected, DatasetIncomplete, PeerTimeout
+from workbench.network._sockets import acknowledge_at_once
 
 __all__ = [
     "Channel",
@@ -32,10 +33,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-#: Linux: acknowledge at once. Peers that write a response in two pieces with Nagle's algorithm on send the second only
-#: when the first is acknowledged, which the kernel otherwise delays by 40 ms. It does not last, so it is set again.
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 _P_DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 4, 5, 6, 7
 _COMMAND, _LAST = 1, 2  # message control header (PS3.8 E.2)
@@ -420,8 +417,7 @@ class Channel:
                 if left <= 0:
                     raise TimeoutError  # noqa: TRY301 - the same as what recv says
                 self._connection.settimeout(left)
-                if _QUICKACK is not None:
-                    self._connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+                acknowledge_at_once(self._connection)
                 data = self._connection.recv(65_536)
             except TimeoutError as error:
                 self.abort()

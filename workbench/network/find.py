@@ -26,7 +26,7 @@ from workbench.network.addressbook import as_peer
 from workbench.network.association import associate, lost
 from workbench.network.statuses import CANCELLED, failure, is_pending, words
 from workbench.network.web import search
-from workbench.standard import Level, Model, query_identifier
+from workbench.standard import UNIQUE_KEYS, Level, Model, query_identifier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,6 @@ PATIENCE_S = 5.0
 
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
-_UNIQUE = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,7 +201,7 @@ class _Answers:
             self._take(answer)
 
     def _take(self, answer: Dataset) -> None:
-        same = self._seen.setdefault(tuple(str(answer.get(keyword, "")) for keyword in _UNIQUE.values()), [])
+        same = self._seen.setdefault(tuple(str(answer.get(keyword, "")) for keyword in UNIQUE_KEYS.values()), [])
         if answer in same:
             self.repeated += 1
         elif len(self.datasets) >= self.most:

@@ -29,6 +29,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.network.bulk import command_set, parse_command_set
+from workbench.network.statuses import status_of
 
 __all__ = ["Command", "Context", "Sink", "StoreReceiver", "Violation", "command", "one_line", "store_response"]
 
@@ -349,15 +350,15 @@ class _Refusing:
 
 def _status(error: Exception) -> tuple[int, str]:
     """Return the status of C-STORE that tells of an error, and a comment without any value."""
-    for kind, status, comment in (
+    told = status_of(
+        error,
         (InstanceConflict, CONFLICT, "another instance has this UID; this one is kept apart"),
         (StorageFull, OUT_OF_RESOURCES, "no space left"),
         (MemoryError, OUT_OF_RESOURCES, "no memory left"),
         (UidInvalid, MISMATCH, "a UID of the dataset is not a UID"),
         (AttributeUnusable, MISMATCH, "the dataset is not the instance that the command names"),
         (FileError, NOT_UNDERSTOOD, "the dataset can't be read"),
-    ):
-        if isinstance(error, kind):
-            return status, comment
-    log.error("storing failed: %s", type(error).__name__)
-    return NOT_UNDERSTOOD, "unable to process"
+    )
+    if told is None:
+        log.error("storing failed: %s", type(error).__name__)
+    return told or (NOT_UNDERSTOOD, "unable to process")

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from workbench.entities import PatientRef, Peer, Reference, Rows, html_safe
-from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure
+from workbench.entities import PatientRef, Peer, Reference, Rows, html_safe, uid_checked
+from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure, UidInvalid
 from workbench.network import _expected, contexts
 from workbench.network._conversation import Response
 from workbench.network._expected import Counted, Expected, Wanted, conversing, refusal
@@ -378,6 +378,10 @@ class _Task:
             return Retrieved(uid, sop_class_uid, "missing", self.refused.status, str(self.refused), 0)
         if self.cancelled:
             return Retrieved(uid, sop_class_uid, "missing", status, "It was cancelled before this one came.", 0)
+        try:
+            uid_checked(uid, name="Its SOP Instance UID")
+        except UidInvalid as error:  # it was refused when it came
+            return Retrieved(uid, sop_class_uid, "failed", status, f"{error} An instance can't be kept under it.", 0)
         outcome = "failed" if uid in self.failed_uids else "missing"
         said = f"; the peer ended with status 0x{status:04X}, {words(status)}" if status else ""
         said += f" and says {self.final.comment!r}" if self.final and self.final.comment else ""

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from workbench.entities import Peer, plain
 from workbench.errors import StatusFailure
 
-__all__ = ["failure", "is_pending", "words"]
+__all__ = ["failure", "is_pending", "status_of", "words"]
 
 CANCELLED = 0xFE00
 
@@ -80,6 +80,17 @@ def words(status: int) -> str:
 def is_pending(status: int) -> bool:
     """Whether more responses follow."""
     return status in {0xFF00, 0xFF01}
+
+
+def status_of(error: Exception, *known: tuple[type[Exception], int, str]) -> tuple[int, str] | None:
+    """Return status and comment of the first of the `known` kinds that an error is of; None where it is of none.
+
+    Examples
+    --------
+    >>> status_of(MemoryError(), (OSError, 0xA701, "trouble"), (MemoryError, 0xA700, "no memory left"))
+    (42752, 'no memory left')
+    """
+    return next(((status, comment) for kind, status, comment in known if isinstance(error, kind)), None)
 
 
 def failure(peer: Peer, operation: str, answer: Dataset, *, remedy: str = "") -> StatusFailure:

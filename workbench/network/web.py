@@ -31,6 +31,7 @@ from workbench.errors import (
     PeerUnreachable,
     StatusFailure,
 )
+from workbench.standard import UNIQUE_KEYS
 
 __all__ = ["entries", "first", "request", "search"]
 
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 
 _PAGE = 5_000
 _LONGEST_JSON = 512 * 1024 * 1024
-_UNIQUE = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 _AS_IT_IS = "!$'()*,/:;?@^`{|}~\\[]"  # what browsers do not encode in a query either (WHATWG URL 1.3)
 _ENCODED = re.compile(r"[^A-Za-z0-9._" + re.escape(_AS_IT_IS) + "-]+")
 _REMEDIES = {
@@ -185,7 +185,7 @@ def entries(peer: Peer, identifier: Dataset, *, level: str, limit: int) -> Itera
         page, more = _page(peer, path, [*asked, ("limit", str(size)), ("offset", str(offset))])
         before = len(seen)
         for entry in page:
-            unique = first(entry, _UNIQUE[level])
+            unique = first(entry, UNIQUE_KEYS[level])
             is_new = unique not in seen
             seen.add(unique)
             if not is_new or not all(pattern.match(_folded(first(entry, name))) for name, pattern in sieve.items()):

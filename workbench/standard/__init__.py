@@ -5,9 +5,9 @@ Does not know: files, networks, and what is done with the tables.
 """
 
 from workbench.standard.confidentiality import ConfidentialityRow, attribute_type, confidentiality, confidentiality_of
+from workbench.standard.queries import UNIQUE_KEYS, QueryKey, query_identifier, query_keys
 from workbench.standard.queries import Level as Level
 from workbench.standard.queries import Model as Model
-from workbench.standard.queries import QueryKey, query_identifier, query_keys
 from workbench.standard.uids import (
     StorageClass,
     StorageClasses,
@@ -19,6 +19,7 @@ from workbench.standard.uids import (
 )
 
 __all__ = [
+    "UNIQUE_KEYS",
     "ConfidentialityRow",
     "QueryKey",
     "StorageClass",

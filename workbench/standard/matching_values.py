@@ -22,6 +22,7 @@ _LONGEST_KEY = 1024
 _NUMBERS = frozenset(("IS", "DS", "US", "UL", "SS", "SL", "FD", "FL"))
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d|60)?(\.\d{1,6})?)?")
 _DATE_TIME = re.compile(r"\d{4}(\d{2}(\d{2}([01]\d|2[0-3])?([0-5]\d)?([0-5]\d|60)?(\.\d{1,6})?)?)?([+-]\d{4})?")
+_OFFSET = re.compile(r"[+-]\d{4}$")  # from UTC, at the end of a DT
 _SHAPES: Mapping[str, str] = MappingProxyType({"DA": "YYYYMMDD", "TM": "HHMMSS.FFFFFF", "DT": "YYYYMMDDHHMMSS.FFFFFF&ZZXX"})
 
 
@@ -94,7 +95,7 @@ def _check_text(keyword: str, representation: str, text: str) -> None:
 
 def _uids(keyword: str, text: str) -> str:
     try:
-        return "\\".join(uid_checked(part.strip(" \0"), name=keyword) for part in text.split("\\"))
+        return "\\".join(uid_checked(part.strip(" \0"), name=keyword, strict=False) for part in text.split("\\"))
     except UidInvalid as error:
         raise QueryKeyInvalid(f"{error} UIDs match single values and lists, no wildcards (PS3.4 C.2.2.2.2).") from None
 
@@ -155,8 +156,11 @@ def _offset(text: str) -> bool:
 def _ordered(keyword: str, first: str, last: str) -> str:
     if not first and not last:
         return ""
-    size = min(len(first), len(last))
-    if first and last and first[:size] > last[:size]:
+    ends = [_OFFSET.sub("", end) for end in (first, last)]
+    size = min(map(len, ends))
+    offsets = [first[len(ends[0]) :], last[len(ends[1]) :]]
+    is_comparable = offsets[0] == offsets[1] or not all(offsets)  # else who is asked compares the instants
+    if size and is_comparable and ends[0][:size] > ends[1][:size]:
         raise QueryKeyInvalid(f"{keyword} has a range whose end is before its begin (PS3.4 C.2.2.2.5).")
     return f"{first}-{last}"
 

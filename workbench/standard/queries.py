@@ -20,7 +20,7 @@ from pydicom.datadict import dictionary_keyword, dictionary_VR, keyword_dict, ta
 from workbench.errors import QueryKeyInvalid
 from workbench.standard.matching_values import matching_value
 
-__all__ = ["Level", "Model", "QueryKey", "query_identifier", "query_keys"]
+__all__ = ["UNIQUE_KEYS", "Level", "Model", "QueryKey", "query_identifier", "query_keys"]
 
 Model = Literal["PATIENT", "STUDY"]
 Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
@@ -58,6 +58,10 @@ def _table() -> Mapping[str, Any]:
     return MappingProxyType(json.loads(text))
 
 
+#: The unique key of each level, from the highest level down (PS3.4 C.6.1.1).
+UNIQUE_KEYS: Mapping[str, str] = MappingProxyType({level: str(_table()["levels"][level]["U"][0]) for level in _LEVELS})
+
+
 @cache
 def query_keys(model: Model, level: Level) -> Mapping[str, QueryKey]:
     """Return the keys that a query of this model can have at this level, by keyword.
@@ -85,7 +89,7 @@ def query_keys(model: Model, level: Level) -> Mapping[str, QueryKey]:
     'R'
     """
     above = _levels(model)[: _levels(model).index(_checked(model, level))]
-    names: dict[str, Literal["U", "R", "O"]] = {_unique(upper): "U" for upper in above}
+    names: dict[str, Literal["U", "R", "O"]] = {UNIQUE_KEYS[upper]: "U" for upper in above}
     kinds: tuple[Literal["U", "R", "O"], ...] = ("U", "R", "O")
     for kind in kinds:
         names |= dict.fromkeys(_table()["levels"][level][kind], kind)
@@ -101,10 +105,6 @@ def _key(keyword: str, kind: Literal["U", "R", "O"]) -> QueryKey:
     tag = tag_for_keyword(keyword)
     assert tag is not None, keyword
     return QueryKey(keyword, tag, dictionary_VR(tag), kind)
-
-
-def _unique(level: str) -> str:
-    return str(_table()["levels"][level]["U"][0])
 
 
 def _levels(model: str) -> tuple[Level, ...]:
@@ -161,8 +161,10 @@ def query_identifier(model: Model, level: Level, keys: Mapping[str, Any] | None 
     identifier = Dataset()
     identifier.QueryRetrieveLevel = _checked(model, level)
     allowed = dict(query_keys(model, level))
+    levels_above = _levels(model)[: _levels(model).index(level)]
+    above = [UNIQUE_KEYS[upper] for upper in levels_above]
     if relational:
-        for upper in _levels(model)[: _levels(model).index(level)]:
+        for upper in levels_above:
             allowed |= query_keys(model, upper)
     _add_defaults(identifier, model, level)
     is_ascii, given = True, set()
@@ -175,9 +177,9 @@ def query_identifier(model: Model, level: Level, keys: Mapping[str, Any] | None 
         given.add(path[0])
         text = _place(identifier, path, value)
         is_ascii &= text.isascii()
-        if not relational and path[0] in map(_unique, _levels(model)[: _levels(model).index(level)]):
+        if not relational and path[0] in above:
             _single(path[0], text, level)
-    lacking = [_unique(upper) for upper in _levels(model)[: _levels(model).index(level)] if _unique(upper) not in given]
+    lacking = [keyword for keyword in above if keyword not in given]
     if lacking and not relational:
         raise QueryKeyInvalid(
             f"A {_ROOT_NAMES[model]} query at {level} level needs {' and '.join(lacking)} with a single value (PS3.4 C.4.1.2.1). "
@@ -234,7 +236,7 @@ def _refusal(model: Model, level: Level, keyword: str) -> str:
     if homes:
         position = _levels(model).index(level)
         above = [home for home in homes if _levels(model).index(home) < position]
-        more = f" From a level above only {_unique(above[-1])} can be used here." if above else ""
+        more = f" From a level above only {UNIQUE_KEYS[above[-1]]} can be used here." if above else ""
         return f"{place}; it belongs to {' and '.join(homes)} level.{more}"
     return f"{place}, nor at any other.{_meant(get_close_matches(keyword, query_keys(model, level), n=3, cutoff=0.6))}"
 

@@ -27,8 +27,8 @@ Origin = Literal["standard", "retired", "private"]
 
 
 @dataclass(frozen=True, slots=True)
-class StorageClass:
-    """A storage SOP class (PS3.4 B.5).
+class _Entry:
+    """A UID of a table.
 
     Parameters
     ----------
@@ -47,17 +47,16 @@ class StorageClass:
 
 
 @dataclass(frozen=True, slots=True)
-class TransferSyntax:
-    """A transfer syntax (PS3.5 10 and A).
+class StorageClass(_Entry):
+    """A storage SOP class (PS3.4 B.5) with its `uid`, `name`, `origin` and `source`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSyntax(_Entry):
+    """A transfer syntax (PS3.5 10 and A) with its `uid`, `name`, `origin` and `source`, and how it encodes.
 
     Parameters
     ----------
-    uid, name : str
-        As PS3.6 or the source says.
-    origin : str
-        ``standard``, ``retired`` or ``private``.
-    source : str
-        Document, edition and table.
     is_explicit, is_little_endian, is_deflated : bool
         How the dataset is encoded.
     is_encapsulated : bool
@@ -66,10 +65,6 @@ class TransferSyntax:
         Whether the process can lose information; False where it is lossless by definition.
     """
 
-    uid: str
-    name: str
-    origin: Origin
-    source: str
     is_explicit: bool
     is_little_endian: bool
     is_deflated: bool
