@@ -65,6 +65,8 @@ def _of_slip(profile: Profile, slip: Slip) -> Finding:
         "joined": f"the row of '{meant}' is printed within the one before it, as '{printed}'.",
         "repeated": f"'{meant}' is printed once more, as '{printed}'.",
         "missing": f"'{meant}' is not printed.",
+        "column": f"{what} is printed as '{printed}' in every row.",
+        "heading": f"the heading of the column {what} is printed as '{printed}'.",
     }[slip.form]
     return Finding(Severity.ERROR, where, _section(slip.rule), message, slip.rule)
 
@@ -99,6 +101,9 @@ def _of_row(table: Table, row: dict[str, object]) -> Iterator[tuple[str, str]]:
         unknown = [uid for uid in row["syntaxes"] if uid not in _syntaxes()]  # type: ignore[attr-defined]
         if unknown:
             yield "PS3.6 A", f"no transfer syntax has the UID {', '.join(unknown)}."
+        for uid, name in zip(row["syntaxes"], row.get("syntax_names", ()), strict=False):  # type: ignore[call-overload]
+            if uid in _syntaxes():
+                yield from _named(uid, name)
     if table.kind in _TAGGED:
         yield from _tagged(str(row["tag"]), str(row["name"]), str(row.get("vr", "")))
 

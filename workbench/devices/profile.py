@@ -12,10 +12,15 @@ from typing import Any, Literal
 from workbench.entities import html_table
 from workbench.errors import ProfileInvalid
 
-__all__ = ["Activity", "Cell", "Entity", "Policy", "Profile", "Slip", "Table"]
+__all__ = ["OF_A_TABLE", "SLIP_FORMS", "Activity", "Cell", "Entity", "Policy", "Profile", "Slip", "Table"]
 
 Cell = str | int | float | bool | tuple[str, ...]
 View = Literal["meant", "printed"]
+
+#: How print can differ from what is meant; see :class:`Slip`.
+SLIP_FORMS = ("value", "joined", "repeated", "missing", "heading", "column")
+#: What a slip of a table as a whole (row 0) can be about.
+OF_A_TABLE = ("source", "title", "entity", "activity", "role", "uid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +168,15 @@ class Slip:
     row : int
         From 1, as meant; 0 for the table as a whole.
     column : str
-        The column; an attribute of the table (``source``, ``title``) or of the entity where `row` is 0.
+        The column; where `row` is 0, an attribute of the table (:data:`OF_A_TABLE`) or of the entity.
     printed
         What stands there.
     rule : str
         What that breaks, with its section.
     form : str
         ``value`` (printed otherwise), ``joined`` (printed within the row before it), ``repeated`` (printed once more, after
-        this row), ``missing`` (not printed).
+        this row), ``missing`` (not printed), ``heading`` (row 0: the heading of this column is printed otherwise),
+        ``column`` (row 0: printed so in every row).
     """
 
     table: str
@@ -267,6 +273,12 @@ def _printed_table(table: Table, slips: list[Slip]) -> Table:
     rows: list[tuple[Cell, ...] | None] = list(table.rows)
     more: dict[int, tuple[Cell, ...]] = {}
     for slip in slips:
+        if slip.form == "heading":  # columns are named in our words
+            continue
+        if slip.form == "column":
+            place = table.columns.index(slip.column)
+            rows = [row and (*row[:place], slip.printed, *row[place + 1 :]) for row in rows]
+            continue
         if slip.row == 0:
             table = replace(table, **{slip.column: slip.printed})  # type: ignore[arg-type]
             continue

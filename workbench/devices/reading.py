@@ -10,7 +10,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from workbench.devices.profile import Activity, Cell, Entity, Policy, Profile, Slip, Table
+from workbench.devices.profile import OF_A_TABLE, SLIP_FORMS, Activity, Cell, Entity, Policy, Profile, Slip, Table
 from workbench.errors import ProfileInvalid
 
 __all__ = ["COLUMNS", "load"]
@@ -20,10 +20,10 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "services": ("name scu scp", "display note"),
         "sop_classes": ("name uid", "scu scp note"),
-        "contexts": ("name uid syntaxes", "role extended note"),
+        "contexts": ("name uid syntaxes", "syntax_names role extended note"),
         "syntaxes": ("name uid", "note"),
         "extended": ("feature offered", "uid note"),
-        "keys": ("name tag matching", "level depth module vr type returned shown mapped source value note"),
+        "keys": ("name tag matching", "level depth required module vr type returned shown mapped source value note"),
         "statuses": ("status meaning code behaviour", "action note"),
         "events": ("event behaviour", "action note"),
         "parameters": ("parameter default", "configurable unit values setting note"),
@@ -144,12 +144,20 @@ def _consistent(profile: Profile) -> None:
 
 def _pointing(slip: Slip, table: Table, profile: str) -> None:
     where = f"A slip of profile '{profile}' in table '{table.id}', row {slip.row}"
-    if slip.form not in {"value", "joined", "repeated", "missing"}:
-        raise ProfileInvalid(f"{where} is of the form '{slip.form}'; forms are value, joined, repeated and missing.")
-    if slip.row > len(table.rows):
+    if slip.form not in SLIP_FORMS:
+        raise ProfileInvalid(f"{where} is of the form '{slip.form}'; forms are {', '.join(SLIP_FORMS)}.")
+    if not 0 <= slip.row <= len(table.rows):
         raise ProfileInvalid(f"{where}: the table has {len(table.rows)} rows.")
-    if slip.row and slip.column not in table.columns:
-        raise ProfileInvalid(f"{where} names the column '{slip.column}'; there are {', '.join(table.columns)}.")
-    meant = table.rows[slip.row - 1][table.columns.index(slip.column)] if slip.row else getattr(table, slip.column, None)
-    if slip.form == "value" and meant == slip.printed:
+    if not slip.row and slip.form not in {"value", "heading", "column"}:
+        raise ProfileInvalid(f"{where}: only a row can be {slip.form}.")
+    if slip.row and slip.form in {"heading", "column"}:
+        raise ProfileInvalid(f"{where}: a {slip.form} is of the table, row 0.")
+    columns = table.columns if slip.row or slip.form in {"heading", "column"} else OF_A_TABLE
+    if slip.column not in columns:
+        raise ProfileInvalid(f"{where} names the column '{slip.column}'; there are {', '.join(columns)}.")
+    if slip.form == "value" and slip.printed == _meant(slip, table):
         raise ProfileInvalid(f"{where} prints what is meant: {slip.column}.")
+
+
+def _meant(slip: Slip, table: Table) -> Cell:
+    return table.rows[slip.row - 1][table.columns.index(slip.column)] if slip.row else getattr(table, slip.column)
