@@ -4,8 +4,9 @@
 # between this notebook and an archive that runs inside its kernel.
 #
 # **Reads** nothing but the embedded department and its phantoms.
-# **Writes** the folder that `WORKBENCH_OUTPUT` names (by default `tour-output`): a private archive, the de-identified
-# copies, the derived objects, the figures, and one audit line a step.
+# **Writes** the folder that `WORKBENCH_OUTPUT` names (by default `tour-output`): the de-identified copies, the
+# derived objects, the figures, and one audit line a step; and `private/`, which only its owner can open, with the originals
+# and the key.
 
 # %%
 import os
@@ -20,6 +21,8 @@ from workbench.widgets import Viewer
 
 # %%
 output = Path(os.environ.get("WORKBENCH_OUTPUT", "tour-output"))
+private = output / "private"
+private.mkdir(mode=0o700, parents=True, exist_ok=True)
 audit = Audit(output / "audit.jsonl")
 department = Department()
 department
@@ -37,7 +40,7 @@ studies[["PatientName", "StudyDate", "ModalitiesInStudy", "StudyDescription", "N
 # C-GET into an archive of our own: bytes as they came, an index beside them, and one row an instance in the report.
 
 # %%
-archive = Archive(output / "archive")
+archive = Archive(private / "archive")
 with progress("retrieving") as tick:
     retrieved = pull.retrieve(department.peer, studies, into=archive, progress=tick, audit=audit)
 retrieved
@@ -67,13 +70,13 @@ inspection.tree(pet_slice)
 # %%
 options = deid.Options(retain_patient_characteristics=True, retain_longitudinal_modified_dates=True)
 plan = deid.plan(pet_slice, options)
-plan.table()[["action", "tag", "name", "reason", "section"]].iloc[::3]
+deid.Plan(plan[::3])
 
 # %% [markdown]
 # Then all of it, each instance verified: no name, identifier, date or UID of the original in any value or byte.
 
 # %%
-key = output / "tour.key"
+key = private / "tour.key"
 keys = deid.Keys.load(key) if key.exists() else deid.Keys.create(key)
 with progress("de-identifying") as tick:
     released = release.release(originals, keys=keys, options=options, folder=output / "released", progress=tick, audit=audit)
@@ -168,7 +171,7 @@ pushed
 # %%
 department.stop()
 archive.close()
-audit.lines.table().drop(columns="time")
+audit
 
 # %%
 assert audit.lines.verified

@@ -38,6 +38,14 @@ said |= {"AcquisitionDeviceTypeCodeSequence.CodeMeaning": "device", "AnatomicReg
 inspection.table(eyes.values(), said).rename(columns=said).sort_values(["modality", "device", "eye"])
 
 # %% [markdown]
+# All at a glance, and of the volume its middle frame:
+
+# %%
+sheet = figures.contact_sheet(eyes.values(), columns=5, title="What was retrieved")
+figures.save(sheet, output / "contact-sheet.png")
+sheet
+
+# %% [markdown]
 # ## Which eye?
 # Not the file name, not the description, and not the side of the optic disc decide, but Image Laterality (0020,0062), which
 # ophthalmic images must have (PS3.3 C.8.17.5). On a photograph the disc lies towards the nose.

@@ -72,32 +72,13 @@ inspection.table(derived.datasets, columns).T.set_axis(["report", "presentation 
 
 # %% [markdown]
 # ## Reading the report
-# A structured report is a tree of content items: a relationship, a concept, a value (PS3.3 C.17.3). A few lines of code
-# read any of them; nothing of TID 1500 is needed for that.
+# A structured report is a tree of content items: a relationship, a concept, a value (PS3.3 C.17.3). They can be read aloud,
+# whoever made the report: nothing of TID 1500 is needed for that. What is not merely contained has its relationship before it.
 
 # %%
-def value(item):
-    """The value of a content item in words."""
-    if item.ValueType == "NUM":
-        number = item.MeasuredValueSequence[0]
-        return f"{number.NumericValue} {number.MeasurementUnitsCodeSequence[0].CodeValue}"
-    if item.ValueType == "CODE":
-        return item.ConceptCodeSequence[0].CodeMeaning
-    coordinates = f"{item.get('GraphicType')} {[round(x, 1) for x in item.get('GraphicData', [])]}"
-    return {"SCOORD": coordinates, "IMAGE": "an image"}.get(item.ValueType, item.get("TextValue", ""))
-
-# %%
-def content(item, depth=0):
-    """The lines of a content tree."""
-    concept = item.ConceptNameCodeSequence[0].CodeMeaning if item.get("ConceptNameCodeSequence") else ""
-    yield f"{'    ' * depth}{item.get('RelationshipType', '')} {item.ValueType}: {concept} = {value(item)}".rstrip(" =")
-    for child in item.get("ContentSequence", ()):
-        yield from content(child, depth + 1)
-
-# %%
-lines = list(content(derived.report))
-start = next(i for i, line in enumerate(lines) if "CONTAINER: Measurement Group" in line)
-print(*lines[:4], "    …", *lines[start - 1 : start + 14], sep="\n")
+content = inspection.report(derived.report)
+lines = str(content).splitlines()
+content
 
 # %% [markdown]
 # The same object as a plain tree of attributes, to fold and to search (try *Aorta* or *GraphicData*):

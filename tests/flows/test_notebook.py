@@ -83,3 +83,18 @@ def test_what_runs_notebooks_is_loaded_when_one_is_run():
     code = f"import workbench.flows, sys; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_progress_bar_leaves_no_frozen_line(tmp_path):
+    """What needs a kernel is not in the report: no bar at 0, and of a viewer its still picture."""
+    source = written(
+        tmp_path,
+        "from workbench.flows import progress\nwith progress('counting') as tick:\n    tick(1, 2)\nprint('counted')",
+        "from workbench import phantoms\nfrom workbench.widgets import Viewer\nViewer(phantoms.ct_series(1, rows=64, columns=64))",
+    )
+    text = notebook.run(source, output=tmp_path / "out").read_text()
+    shown = re.sub(r"<[^>]+>", "", text.split("<body", 1)[1])
+    assert "counted" in shown
+    assert "?/s" not in shown
+    assert "counting: " not in shown
+    assert len(re.findall(r"<img[^>]+src=\"data:image/png;base64,", text)) == 1

@@ -117,6 +117,7 @@ def demo(
         lines = wb.flows.Audit.read(trail) if trail.exists() else wb.flows.AuditLines()
         show_table(lines.records(), as_json, title="The main job, step by step", hide=("time",))
     say(f"{len(lines)} steps in {time.perf_counter() - began:.0f} s. Open {report.resolve()}")
+    say(f"The originals and the key are in {(output / 'private').resolve()}, which only its owner can open.")
     if not lines.verified:
         raise typer.Exit(1)
 

@@ -49,7 +49,7 @@ def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int =
         return f"<p>{html_safe(caption)} (empty)</p>" if caption else "<p>(empty)</p>"
     head = "".join(f"<th style='text-align:left'>{html_safe(name)}</th>" for name in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td style='text-align:left'>{html_safe(value)}</td>" for value in row.values()) + "</tr>"
+        "<tr>" + "".join(f"<td style='text-align:left'>{html_safe('' if value is None else value)}</td>" for value in row.values()) + "</tr>"
         for row in rows[:limit]
     )
     more = f"<p>… and {len(rows) - limit} more</p>" if len(rows) > limit else ""

@@ -136,12 +136,20 @@ def _html(content: "nbformat.NotebookNode") -> str:
     from nbconvert.exporters import HTMLExporter  # noqa: PLC0415 - seconds, and only wanted where a notebook is run
 
     for cell in content.cells:
-        for shown in cell.get("outputs", ()):
-            # a widget needs its kernel: what remains is the still picture that it gives beside
-            shown.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        if "outputs" in cell:
+            cell.outputs = [shown for shown in cell.outputs if not _is_lifeless(shown)]
     content.metadata.pop("widgets", None)
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url=""
     )
     html, _ = exporter.from_notebook_node(content)
     return _REMOTE.sub("", html)
+
+
+def _is_lifeless(shown: "nbformat.NotebookNode") -> bool:
+    """Take the widget out of an output: it needs its kernel. Say whether nothing is left but words about it, as of a progress bar.
+
+    A still picture that a widget gives beside it stays.
+    """
+    data = shown.get("data", {})
+    return data.pop("application/vnd.jupyter.widget-view+json", None) is not None and set(data) <= {"text/plain"}
