@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydicom import dcmread
@@ -72,43 +72,43 @@ def _to_storescp(folder: Path, paths: list[Path], root: Path, repetitions: int, 
     for name, env, switches in settings:
         target = root / f"storescp-{name}"
         with programs.storescp(target, *switches, env=env) as peer:
-            ways = [
-                ("storescu, as it comes", lambda p=peer: storescu(p, folder)),
-                ("storescu, tuned", lambda p=peer: storescu(p, folder, *TUNED_PDU, env=programs.TUNED)),
-                ("workbench, 1 association", lambda p=peer: send(p, paths)),
-                ("workbench, 2 associations", lambda p=peer: send(p, paths, 2)),
-                ("workbench, 4 associations", lambda p=peer: send(p, paths, 4)),
-                ("pynetdicom, plain loop", lambda p=peer: plain_loop(p, paths)),
-            ]
-            if name == "tuned":
-                ways = ways[1:]
-            slow = {n for n, _ in ways if not n.startswith("workbench")} if name != "tuned" else set()
-            yield compare(
-                f"C-STORE to storescp, {name}",
-                [Way(n, do, prepare=lambda t=target: emptied(t), once=n in slow) for n, do in ways],
-                repetitions=repetitions,
-            )
+            loop = ("pynetdicom, plain loop", lambda p=peer: plain_loop(p, paths))
+            ways = [*_ways(peer, folder, paths), loop]
+            yield _compared(
+                f"C-STORE to storescp, {name}", ways[1:] if name == "tuned" else ways,
+                prepare=lambda t=target: emptied(t), is_tuned=name == "tuned", repetitions=repetitions,
+            )  # fmt: skip
 
 
 def _to_orthanc(folder: Path, paths: list[Path], root: Path, repetitions: int, settings: list) -> Iterator[Result]:
     for name, env, _ in settings:
         with programs.orthanc(root / f"orthanc-{name}", env=env) as peer:
-            ways = [
-                ("storescu, as it comes", lambda p=peer: storescu(p, folder)),
-                ("storescu, tuned", lambda p=peer: storescu(p, folder, *TUNED_PDU, env=programs.TUNED)),
-                ("workbench, 1 association", lambda p=peer: send(p, paths)),
-                ("workbench, 2 associations", lambda p=peer: send(p, paths, 2)),
-                ("workbench, 4 associations", lambda p=peer: send(p, paths, 4)),
-                ("workbench, STOW-RS", lambda p=peer: send(p, paths, via="web")),
-            ]
-            if name == "tuned":
-                ways = ways[1:4]
-            slow = {n for n, _ in ways if n.startswith("storescu")} if name != "tuned" else set()
-            yield compare(
-                f"Storing at Orthanc, {name}",
-                [Way(n, do, prepare=lambda p=peer: forget(p), once=n in slow) for n, do in ways],
-                repetitions=repetitions,
-            )
+            ways = [*_ways(peer, folder, paths), ("workbench, STOW-RS", lambda p=peer: send(p, paths, via="web"))]
+            yield _compared(
+                f"Storing at Orthanc, {name}", ways[1:4] if name == "tuned" else ways,
+                prepare=lambda p=peer: forget(p), is_tuned=name == "tuned", repetitions=repetitions,
+            )  # fmt: skip
+
+
+def _ways(peer: Peer, folder: Path, paths: list[Path]) -> list[tuple[str, Callable[[], None]]]:
+    return [
+        ("storescu, as it comes", lambda: storescu(peer, folder)),
+        ("storescu, tuned", lambda: storescu(peer, folder, *TUNED_PDU, env=programs.TUNED)),
+        ("workbench, 1 association", lambda: send(peer, paths)),
+        ("workbench, 2 associations", lambda: send(peer, paths, 2)),
+        ("workbench, 4 associations", lambda: send(peer, paths, 4)),
+    ]
+
+
+def _compared(
+    title: str, ways: list[tuple[str, Callable[[], None]]], *, prepare: Callable[[], None], is_tuned: bool, repetitions: int
+) -> Result:
+    """Compare; other programs that are not tuned are so slow that once is enough."""
+    return compare(
+        title,
+        [Way(name, do, prepare=prepare, once=not is_tuned and not name.startswith("workbench")) for name, do in ways],
+        repetitions=repetitions,
+    )
 
 
 def _to_embedded(folder: Path, paths: list[Path], root: Path, repetitions: int) -> Iterator[Result]:

@@ -53,12 +53,15 @@ def test_a_status_that_says_no(accepting):
 
 
 def test_a_peer_that_aborts_instead_of_answering(accepting):
+    """S01: the peer aborts instead of answering -> told as an abort, with its layer."""
     report = echo(accepting(VERIFICATION, handlers=[(evt.EVT_C_ECHO, lambda event: event.assoc.abort() or 0)]))
     assert report.layer == "dimse"
     assert "aborted the association during C-ECHO" in report.message
 
 
 def test_a_peer_that_never_answers_the_request(accepting):
+    """S01: the peer never answers the request -> told as a time-out, in time."""
+
     def sleep(event):
         time.sleep(3)
         return 0

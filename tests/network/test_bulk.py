@@ -199,11 +199,13 @@ def test_a_response_may_come_in_pieces(other: Other, pieces: int):
 
 
 def test_a_response_without_status_has_none(other: Other):
+    """S01: a response without a status -> none is made up."""
     other.answer(status=None)
     assert other.channel.response(1).status is None
 
 
 def test_an_abort_is_an_abort(other: Other):
+    """S01: A-ABORT instead of a response -> told as an abort."""
     other.far.sendall(b"\x07\0\0\0\0\x04\0\0\x02\0")
     with pytest.raises(AssociationAborted, match="A-ABORT, service provider"):
         other.channel.response(1)
@@ -252,6 +254,7 @@ def test_a_command_set_that_is_cut_ends_the_association(other: Other):
 
 @pytest.mark.parametrize("begun", [b"", b"\x04\0\0", b"\x04\0\0\0\0\x20\0"])
 def test_silence_is_a_timeout_also_in_the_middle_of_a_pdu(other: Other, begun: bytes):
+    """S01: silence where a response is due, or within it -> a time-out."""
     other.far.sendall(begun)
     began = time.monotonic()
     with pytest.raises(PeerTimeout, match="silent for too long"):

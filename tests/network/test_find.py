@@ -62,6 +62,8 @@ def status(code, comment=""):
 
 
 def test_a_peer_that_stops_after_three_answers(answering):
+    """S05: the peer falls silent after three answers -> a time-out in time, which says how many had come."""
+
     def handler(event):
         for n in range(3):
             yield 0xFF00, study(n)
@@ -77,6 +79,7 @@ def test_a_peer_that_stops_after_three_answers(answering):
 
 @pytest.mark.parametrize("heeds_cancel", [True, False])
 def test_a_peer_that_would_send_a_million_answers_is_stopped_at_the_limit(answering, heeds_cancel):
+    """S05: the peer would send 1,000,001 answers -> stopped at the limit, whether it heeds the cancel or not."""
     sent = []
 
     def handler(event):
@@ -98,6 +101,7 @@ def test_a_peer_that_would_send_a_million_answers_is_stopped_at_the_limit(answer
 
 
 def test_without_a_limit_there_is_a_hard_one(answering, monkeypatch):
+    """S05: answers without end and no limit asked for -> stopped at a limit of our own."""
     monkeypatch.setattr(sys.modules[find.__module__], "MOST_RESULTS", 30)
 
     def handler(event):
@@ -194,6 +198,8 @@ def test_a_refusal_is_told_in_words_with_the_comment_made_safe(answering, code, 
 
 
 def test_an_abort_in_the_middle(answering):
+    """S01: the peer aborts between two answers -> told as an abort."""
+
     def handler(event):
         yield 0xFF00, study(1)
         event.assoc.abort()

@@ -85,6 +85,7 @@ def test_everything(scripted, tmp_path):
 
 
 def test_what_a_peer_leaves_out_in_silence_is_seen(scripted, tmp_path):
+    """S02: the peer says success and leaves instances out -> they have rows, and the report is not complete."""
     with Archive(tmp_path) as archive:
         report = retrieve(scripted(get=giving(0, 1, 3, 5)), STUDY, into=archive, method="get")
     assert not report.complete
@@ -98,6 +99,7 @@ def abort(event):
 
 
 def test_an_abort_in_the_middle_keeps_what_came(scripted, tmp_path):
+    """S01: the peer aborts in the middle -> what came is kept, the others are told as missing."""
     with Archive(tmp_path) as archive:
         report = retrieve(scripted(get=giving(0, 1, abort, 2)), STUDY, into=archive, method="get")
         assert archive.counts().instances == 2
@@ -107,6 +109,7 @@ def test_an_abort_in_the_middle_keeps_what_came(scripted, tmp_path):
 
 
 def test_silence_in_the_middle_keeps_what_came(scripted, tmp_path):
+    """S01: the peer falls silent in the middle -> what came is kept, the others are told as missing."""
     peer = scripted(get=giving(0, lambda event: time.sleep(4), 1), dimse_s=1.0)
     start = time.monotonic()
     with Archive(tmp_path) as archive:

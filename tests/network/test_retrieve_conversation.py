@@ -12,7 +12,6 @@ from collections import deque
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset
 
 from workbench.entities import Peer, Timeouts
 from workbench.errors import AssociationAborted, NetworkError, PeerTimeout
@@ -72,19 +71,21 @@ PENDING = p_data((1, 3, command(e0002=GET, e0100=0x8010, e0120=1, e0800=0x0101, 
 DONE = p_data((1, 3, command(e0002=GET, e0100=0x8010, e0120=1, e0800=0x0101, e0900=0, e1021=1)))
 
 
+def conversation_on(connection, shelf, sop_class=GET):
+    contexts = {1: Context(sop_class, EXPLICIT, is_storage=False), 3: Context(CT, EXPLICIT, is_storage=True)}
+    return Conversation(PEER, connection, contexts=contexts, maximum_bytes=16384, receive=shelf.receiving)
+
+
 def talked(script, *, service="C-GET", sop_class=GET, cancel=lambda: False, hold=False):
     """Send a script to a conversation; return its responses and the shelf."""
     ours, theirs = socket.socketpair()
     shelf = Shelf()
-    contexts = {1: Context(sop_class, EXPLICIT, is_storage=False), 3: Context(CT, EXPLICIT, is_storage=True)}
-    conversation = Conversation(PEER, ours, contexts=contexts, maximum_bytes=16384, receive=shelf.receiving)
-    identifier = Dataset()
-    identifier.StudyInstanceUID = "1.2.3"
     theirs.sendall(script)
     if not hold:
         theirs.shutdown(socket.SHUT_WR)
     try:
-        return list(conversation.ask(service, sop_class, identifier, cancel=cancel)), shelf
+        conversation = conversation_on(ours, shelf, sop_class)
+        return list(conversation.ask(service, sop_class, _expected.Wanted("1.2.3").identifier(), cancel=cancel)), shelf
     finally:
         ours.close()
         theirs.close()
@@ -113,6 +114,7 @@ def test_a_conversation_as_it_should_be():
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, len(STORE + DATASET + PENDING + DONE) - 1))
 def test_wherever_the_connection_ends_it_is_told(cut):
+    """S01: the connection ends at any byte -> told, and nothing half is kept."""
     with pytest.raises(NetworkError, match="closed the connection during C-GET"):
         talked((STORE + DATASET + PENDING + DONE)[:cut])
 
@@ -156,16 +158,16 @@ def test_what_breaks_the_protocol_ends_the_association(script, message):
 
 
 def test_silence_ends_at_the_time_limit():
+    """S01: silence in the middle of a dataset -> a time-out; nothing half is kept."""
     with pytest.raises(PeerTimeout, match=r"silent for 0\.4 s during C-GET"):
         talked(STORE + DATASET[:-3], hold=True)
 
 
-def endlessly(pieces, *, service="C-GET", sop_class=GET, pause=0.0, came=lambda: None):
-    """Send pieces for ever until the conversation ends; return what it raised, how long it took, and the shelf."""
+@contextlib.contextmanager
+def flooded(pieces, shelf, *, sop_class=GET, pause=0.0):
+    """Yield a conversation with a peer that sends pieces until the block ends."""
     ours, theirs = socket.socketpair()
-    shelf, ended = Shelf(), threading.Event()
-    contexts = {1: Context(sop_class, EXPLICIT, is_storage=False), 3: Context(CT, EXPLICIT, is_storage=True)}
-    conversation = Conversation(PEER, ours, contexts=contexts, maximum_bytes=16384, receive=shelf.receiving)
+    ended = threading.Event()
 
     def endless():
         with contextlib.suppress(OSError):
@@ -176,18 +178,24 @@ def endlessly(pieces, *, service="C-GET", sop_class=GET, pause=0.0, came=lambda:
 
     thread = threading.Thread(target=endless, daemon=True)
     thread.start()
-    start = time.monotonic()
     try:
-        responses = conversation.ask(service, sop_class, _expected.Wanted("1.2.3").identifier(), cancel=lambda: False, came=came)
-        with pytest.raises(NetworkError) as caught:
-            deque(itertools.takewhile(lambda _: time.monotonic() - start < 10, responses), maxlen=0)
-        return caught.value, time.monotonic() - start, shelf
+        yield conversation_on(ours, shelf, sop_class)
     finally:
         ended.set()
         theirs.close()
         ours.close()
         thread.join(5)
         assert not thread.is_alive()
+
+
+def endlessly(pieces, *, service="C-GET", sop_class=GET, pause=0.0, came=lambda: None):
+    """Send pieces for ever until the conversation ends; return what it raised, how long it took, and the shelf."""
+    shelf, start = Shelf(), time.monotonic()
+    with flooded(pieces, shelf, sop_class=sop_class, pause=pause) as conversation:
+        responses = conversation.ask(service, sop_class, _expected.Wanted("1.2.3").identifier(), cancel=lambda: False, came=came)
+        with pytest.raises(NetworkError) as caught:
+            deque(itertools.takewhile(lambda _: time.monotonic() - start < 10, responses), maxlen=0)
+        return caught.value, time.monotonic() - start, shelf
 
 
 def pending(service, **counts):
@@ -198,6 +206,7 @@ def pending(service, **counts):
 @pytest.mark.parametrize("pause", [0.0, 0.05])
 @pytest.mark.parametrize(("service", "sop_class"), [("C-GET", GET), ("C-MOVE", MOVE)])
 def test_pending_responses_that_count_nothing_do_not_go_on_for_ever(service, sop_class, pause):
+    """S05: pending responses for ever -> a time-out."""
     same = pending(service, e1020=5, e1021=1)
     error, seconds, _ = endlessly(itertools.repeat(same), service=service, sop_class=sop_class, pause=pause)
     assert isinstance(error, PeerTimeout)
@@ -206,6 +215,7 @@ def test_pending_responses_that_count_nothing_do_not_go_on_for_ever(service, sop
 
 
 def test_pending_responses_in_pieces_are_no_data_either():
+    """S05: pending responses for ever, cut into pieces -> a time-out."""
     same = pending("C-GET", e1020=5)
     pieces = (piece for _ in itertools.count() for piece in (same[:30], same[30:]))
     error, seconds, _ = endlessly(pieces, pause=0.03)
@@ -233,32 +243,11 @@ def test_counts_data_and_what_comes_elsewhere_put_off_the_limit():
 
 
 def test_a_peer_with_answers_without_end(monkeypatch):
+    """S05: answers without end -> aborted at a limit of our own."""
     monkeypatch.setattr(_expected, "MOST_ANSWERS", 20)
-    answer = Dataset()
-    answer.StudyInstanceUID = "1.2.3"
     encoded = b"\x20\0\x0d\0UI\x06\x001.2.3\0"
     one = p_data((1, 3, command(e0002=FIND, e0100=0x8020, e0120=1, e0800=1, e0900=0xFF00)), (1, 2, encoded))
-    ours, theirs = socket.socketpair()
-    contexts = {1: Context(FIND, EXPLICIT, is_storage=False)}
-    conversation = Conversation(PEER, ours, contexts=contexts, maximum_bytes=16384, receive=Shelf().receiving)
-    ended = threading.Event()
-
-    def endless():
-        try:
-            while not ended.is_set():
-                theirs.sendall(one)
-        except OSError:
-            pass
-
-    thread = threading.Thread(target=endless, daemon=True)
-    thread.start()
-    queries = _expected._Queries(PEER, conversation, lambda: False, _expected.Expected())
-    try:
+    with flooded(itertools.repeat(one), Shelf(), sop_class=FIND) as conversation:
+        queries = _expected._Queries(PEER, conversation, lambda: False, _expected.Expected())
         with pytest.raises(AssociationAborted, match="more than 20 answers"):
             list(queries(_expected.Wanted("1.2.3"), "SERIES", SeriesInstanceUID=None))
-    finally:
-        ended.set()
-        theirs.close()
-        ours.close()
-        thread.join(5)
-    assert not thread.is_alive()

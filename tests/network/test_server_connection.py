@@ -78,6 +78,7 @@ def test_an_association_request_may_be_longer_than_p_data():
     ],
 )
 def test_violations(sent, match):
+    """N03, N05: lengths beyond the limit of their type, and what is no PDU -> a violation before anything is read."""
     with pair(patience_s=0.4) as (connection, far):
         far.sendall(sent)
         start = time.monotonic()

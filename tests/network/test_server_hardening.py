@@ -65,6 +65,7 @@ def memory_mib():
 # ---------------------------------------------------------------- slow and half (N01)
 @pytest.mark.parametrize("sent", [b"", b"\x01", b"\x01\0\0", b"\x01\0\0\0\0\x44", b"\x01\0\0\0\0\x44" + b"\0\1" * 16])
 def test_a_beginning_without_an_end_is_closed_in_time_and_keeps_nobody_out(server, script, program, sent):
+    """N01: half a PDU is held open on every association there is -> all are closed in time; C-ECHO succeeds meanwhile."""
     held = [script.connect(server.port) for _ in range(server.max_associations)]
     start = time.monotonic()
     for connection in held:
@@ -78,6 +79,7 @@ def test_a_beginning_without_an_end_is_closed_in_time_and_keeps_nobody_out(serve
 
 
 def test_a_request_that_drips_has_a_deadline_as_a_whole(server, script):
+    """N01: an association request comes byte by byte -> closed at the deadline of the whole PDU."""
     with script.connect(server.port) as connection:
         start = time.monotonic()
         with contextlib.suppress(ConnectionError):
@@ -91,6 +93,7 @@ def test_a_request_that_drips_has_a_deadline_as_a_whole(server, script):
 
 
 def test_a_pause_within_a_dataset_ends_the_association(server, archive, script):
+    """N01: a dataset pauses in the middle -> the association ends in time; nothing is stored."""
     with script.connect(server.port) as connection:
         assert connection.associate(script.CT_CONTEXT) == {1: "1.2.840.10008.1.2.1"}
         connection.send(script.pdu(4, script.pdv(1, 3, script.store_rq("1.2.3.9"))))
@@ -102,6 +105,7 @@ def test_a_pause_within_a_dataset_ends_the_association(server, archive, script):
 
 
 def test_an_idle_association_is_aborted(archive, script):
+    """N01: an association is silent between messages -> aborted after `idle_s`."""
     with Server(archive, timeouts=QUICK, idle_s=1.0) as patient, script.connect(patient.port) as connection:
         connection.associate()
         start = time.monotonic()
@@ -148,6 +152,7 @@ def find_rq(script, message_id=1):
 # ---------------------------------------------------------------- too long (N03, N04)
 @pytest.mark.parametrize(("kind", "announced"), [(1, 0xFFFFFFFF), (1, 1_000_000), (5, 0xFFFFFFFF), (7, 5_000), (4, 0xFFFFFFF0)])
 def test_a_length_beyond_reason_is_refused_before_it_is_read(server, script, kind, announced):
+    """N03: a PDU announces up to 4 GiB and 400 MB are streamed -> closed before it is read; memory stays flat."""
     before, sent = memory_mib(), 0
     with script.connect(server.port) as connection, contextlib.suppress(ConnectionError, TimeoutError):
         connection.send(struct.pack(">BxI", kind, announced))
@@ -160,6 +165,7 @@ def test_a_length_beyond_reason_is_refused_before_it_is_read(server, script, kin
 
 @pytest.mark.parametrize("announced", [16_385, 100 * MIB])
 def test_p_data_beyond_what_was_negotiated_aborts(server, script, announced):
+    """N04: P-DATA longer than was negotiated, by 1 byte or to 100 MB -> closed; memory stays flat."""
     before = memory_mib()
     with script.connect(server.port) as connection:
         connection.associate(script.CT_CONTEXT)
@@ -172,6 +178,7 @@ def test_p_data_beyond_what_was_negotiated_aborts(server, script, announced):
 
 
 def test_an_identifier_without_end_aborts(server, script):
+    """N04: an identifier of fragments without end -> closed; memory stays bounded."""
     before = memory_mib()
     with script.connect(server.port) as connection:
         connection.associate([(1, "1.2.840.10008.5.1.4.1.2.2.1", ("1.2.840.10008.1.2.1",))])
@@ -202,6 +209,7 @@ BEFORE = {
 
 @pytest.mark.parametrize("sent", BEFORE.values(), ids=BEFORE)
 def test_what_is_no_association_request_is_closed_with_one_line(server, script, caplog, sent):
+    """N05: other PDUs, HTTP, TLS or noise before any association -> closed; one log line, without what was sent."""
     with caplog.at_level(logging.INFO, logger="workbench.network"), script.connect(server.port) as connection:
         connection.send(connection.request(calling="") if sent is None else sent)
         assert connection.is_closed()
@@ -235,6 +243,7 @@ WITHIN = {
 
 @pytest.mark.parametrize("sent", WITHIN.values(), ids=WITHIN)
 def test_what_breaks_the_protocol_within_an_association_ends_it(server, archive, script, caplog, sent):
+    """N05: PDUs out of turn or malformed within an association -> it ends; nothing is stored or logged of it."""
     with caplog.at_level(logging.DEBUG, logger="workbench.network"), script.connect(server.port) as connection:
         assert len(connection.associate([*script.CT_CONTEXT, (3, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",))])) == 2
         connection.send(sent(script, connection))
@@ -246,6 +255,7 @@ def test_what_breaks_the_protocol_within_an_association_ends_it(server, archive,
 # ---------------------------------------------------------------- who may come in (N07, N08)
 @pytest.mark.parametrize("shape", [lambda peers, path: {p.name: p for p in peers}, lambda peers, path: AddressBook(path, peers)])
 def test_titles_and_addresses(archive, script, tmp_path, shape):
+    """N07: wrong called title, unknown calling title, known one from another address -> 1/1/7, 1/1/3."""
     known = (Peer("scanner", "SCANNER", host="127.0.0.1"), Peer("far", "FAR", host="192.0.2.7"))
     known = shape(known, tmp_path / "peers.toml")
     with Server(archive, require_calling_ae_titles={"SCANNER", "FAR"}, known_peers=known, timeouts=QUICK) as server:
@@ -261,6 +271,7 @@ def test_titles_and_addresses(archive, script, tmp_path, shape):
 
 
 def test_an_association_more_than_allowed_is_rejected_for_now(server, script):
+    """N08: one association more than allowed -> 2/3/2; after one leaves the next is accepted within 1 s."""
     held = [script.connect(server.port) for _ in range(server.max_associations)]
     assert all(isinstance(connection.associate(), dict) for connection in held)
     with script.connect(server.port) as late:
@@ -278,6 +289,7 @@ def test_an_association_more_than_allowed_is_rejected_for_now(server, script):
 
 
 def test_connections_beyond_all_measure_are_closed_at_once(server, script):
+    """N08: many more connections than associations -> those beyond are closed at once."""
     held = [script.connect(server.port) for _ in range(4 * server.max_associations + 16)]
     time.sleep(0.3)
     with script.connect(server.port) as late:
@@ -291,6 +303,7 @@ def test_connections_beyond_all_measure_are_closed_at_once(server, script):
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.5.1.4.1.1.2\n", "../../x", "x" * 64, ""])
 def test_contexts_with_names_that_are_none_are_not_accepted(server, script, uid):
+    """N11: a presentation context is named by a path or by noise -> not accepted; the server answers on."""
     with script.connect(server.port) as connection:
         connection.send(connection.request([(1, uid, ("1.2.840.10008.1.2.1",)), (3, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",))]))
         kind, _ = connection.answer()

@@ -102,6 +102,7 @@ def test_any_cutting_of_messages_gives_the_same(messages, groups):
 
 @given(noise=st.lists(st.binary(max_size=200), max_size=5))
 def test_noise_is_a_violation_or_nothing(noise):
+    """N05: noise as P-DATA -> a violation or nothing, never another error."""
     shelf, answers = {}, []
     stores = receiver(shelf, answers)
     with contextlib.suppress(Violation):
@@ -143,6 +144,7 @@ def test_a_response_says_what_it_was_told(message_id, status, comment):
     ],
 )
 def test_what_the_archive_raises_becomes_a_status(error, status, caplog):
+    """N13, N16, N18: what the archive raises -> the status that says it, without a value."""
     shelf, answers = {}, []
     stores = receiver(shelf, answers, fails=error)
     stores.take(memoryview(b"".join(values(1, 1, request("1.2.3"), []) + values(1, 0, b"data", []))))

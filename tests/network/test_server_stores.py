@@ -131,6 +131,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("uid", HOSTILE, ids=repr)
 def test_a_sop_instance_uid_that_is_none(storing, archive, script, tmp_path, caplog, uid):
+    """N11: the SOP Instance UID is a path, empty, too long or malformed -> 0x0117; nothing is written or logged of it."""
+
     def outside():
         return sorted(str(p) for p in tmp_path.rglob("*") if archive.root not in p.parents)
 
@@ -153,6 +155,7 @@ def test_a_sop_instance_uid_that_is_none(storing, archive, script, tmp_path, cap
     ],
 )
 def test_a_dataset_that_is_not_what_the_command_says(storing, archive, script, announced, sop_class, own):
+    """N13: the dataset's SOP Instance or Class UID is not the one of the command -> 0xA900; no row."""
     assert storing.store(announced, script.instance(**own), sop_class=sop_class) == 0xA900
     assert archive.counts().instances == 0
     assert storing.store("1.2.3.9", script.instance("1.2.3.9")) == 0
@@ -208,6 +211,7 @@ def test_a_store_on_a_context_that_is_not_for_storage(server, archive, script):
 
 
 def test_the_same_again_and_another_with_the_same_uid(storing, archive, script):
+    """N18: the same bytes twice -> stored once; other bytes under the UID -> 0xC111, the first stays, both digests are told."""
     first, second = script.instance("1.2.3.9"), script.instance("1.2.3.9", name="OTHER^NAME")
     assert storing.store("1.2.3.9", first) == 0
     assert storing.store("1.2.3.9", first) == 0
@@ -223,6 +227,7 @@ def test_the_same_again_and_another_with_the_same_uid(storing, archive, script):
 @pytest.mark.parametrize("how", ["reset", "abort", "close", "release", "second request"])
 @pytest.mark.parametrize("after", [0, 1, 50, 99])
 def test_an_association_that_ends_within_a_dataset_leaves_nothing(storing, archive, script, caplog, how, after):
+    """N14: the peer aborts or resets after some fragments -> no row, no file; the log names the title and the bytes."""
     sent = script.instance("1.2.3.9", pixels=bytes(100_000))
     pieces = [sent[k : k + 1_011] for k in range(0, len(sent), 1_011)]
     with caplog.at_level(logging.INFO, logger="workbench.network"):
@@ -247,6 +252,7 @@ def test_an_association_that_ends_within_a_dataset_leaves_nothing(storing, archi
 
 
 def test_no_space_left_is_a700_and_passes(storing, archive, script):
+    """N16: no space for a large instance -> 0xA700 for it, others are stored; it is stored when there is space."""
     big = script.instance("1.2.3.8", pixels=bytes(8 * MIB))
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MIB, allowed[1]))
@@ -261,6 +267,7 @@ def test_no_space_left_is_a700_and_passes(storing, archive, script):
 
 
 def test_a_full_disk_is_a700_and_passes(script, tmp_path):
+    """N16: the file system is full in the middle of a store -> 0xA700, the service goes on; it recovers with the space."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, check=False)
@@ -310,6 +317,7 @@ def test_many_small_instances_over_four_associations(server, archive, script):
 
 @pytest.mark.slow
 def test_a_dataset_of_two_gibibytes_takes_no_memory(archive, script):
+    """N21: an instance of more than 2 GiB is received -> the same digest on disk, in less than 200 MB of memory."""
     size = (2 << 30) + 4096
     with Server(archive) as server, script.connect(server.port, timeout=120) as connection:
         connection.associate(script.CT_CONTEXT)
@@ -348,6 +356,7 @@ with Archive(sys.argv[1]) as archive, Server(archive) as server:
 
 @pytest.mark.parametrize("kill_after", [1, 17, 60])
 def test_every_acknowledged_instance_survives_kill_9(tmp_path, script, kill_after):
+    """N14: SIGKILL in the middle of a store -> all that was acknowledged is there, and nothing of the one that was cut."""
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path / "archive")], stdout=subprocess.PIPE, text=True)
     acknowledged, sent = [], {}
     try:

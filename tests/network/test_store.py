@@ -104,6 +104,7 @@ def test_one_that_fails_does_not_stop_the_others(answering):
 
 
 def test_an_empty_status_is_no_success():
+    """S01: a response without a status -> the outcome is unknown, never success."""
     assert _judged(Response(None, ""))[0] == "unknown"
 
 
@@ -130,6 +131,7 @@ def test_interrupting_ends_the_association_and_the_threads(answering):
 
 
 def test_a_silent_peer_costs_no_more_than_our_patience(answering):
+    """S01: the peer never answers -> told within our patience."""
     held = threading.Event()
     peer = answering(0, wait=held).but(timeouts=Timeouts(dimse_s=0.4))
     report = store(peer, [ct()], retry=Retry(attempts=1))

@@ -163,6 +163,7 @@ def test_the_caller_cancels(full, method):
 
 
 def test_dcmqrscp_lets_one_of_eight_go_and_the_row_says_so(dcmqrscp, program, tmp_path):
+    """S02: dcmqrscp delivers 7 of 8 -> the eighth has a row that says so, and the report is not complete."""
     datasets = list(ct_series(8, rows=16))
     datasets[7].SOPClassUID = datasets[7].file_meta.MediaStorageSOPClassUID = PARAMETRIC_MAP
     files = written(tmp_path / "made", datasets)
@@ -238,6 +239,7 @@ def test_threads_end(full):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", WAYS)
 def test_a_large_instance_takes_no_memory(orthanc_module, program, tmp_path, method):
+    """N21: a large instance is retrieved -> all of its bytes, in little memory."""
     psutil = pytest.importorskip("psutil")
     big = next(iter(ct_series(1, rows=16)))
     size = 300_000_000

@@ -5,9 +5,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import JPEG2000, CTImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1
+from pynetdicom import AE, build_role, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet
 
 from workbench.entities import Peer
 from workbench.files import Part10, save
@@ -109,6 +112,48 @@ def test_getscu_brings_back_the_same_bytes(archive, run, series, tmp_path):
     assert {str(pydicom.dcmread(p).SOPInstanceUID): dataset_bytes(p) for p in got.iterdir()} == originals
 
 
+@pytest.mark.parametrize(("packing", "is_lossy"), [((), False), (("+eb", "+un"), True)], ids=["lossless", "baseline"])
+def test_getscu_without_the_stored_syntax_gets_what_dcmtk_decodes(archive, run, series, tmp_path, program, packing, is_lossy):
+    """C-GET offers uncompressed syntaxes only -> decoded, nothing lost that was there; still marked where it was lossy."""
+    packed, decoded = tmp_path / "packed.dcm", tmp_path / "decoded.dcm"
+    subprocess.run([program("dcmcjpeg"), *packing, "+ua", str(series[0]), str(packed)], check=True, timeout=30)
+    subprocess.run([program("dcmdjpeg"), str(packed), str(decoded)], check=True, timeout=30)
+    ref = archive.add(packed)
+    got = tmp_path / "got"
+    got.mkdir()
+    with Server(archive) as server:
+        run("getscu", "-S", "-od", str(got), *keys("STUDY", StudyInstanceUID=ref.study_instance_uid), [], server=server)
+    (file,) = got.iterdir()
+    mine, theirs = pydicom.dcmread(file), pydicom.dcmread(decoded)
+    assert mine.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    difference = np.abs(mine.pixel_array.astype(int) - theirs.pixel_array.astype(int))
+    assert difference.max() <= is_lossy  # decoders of JPEG baseline may round differently
+    assert mine.SOPInstanceUID == pydicom.dcmread(packed).SOPInstanceUID
+    assert (mine.get("LossyImageCompression") == "01") is is_lossy
+    if not is_lossy:
+        np.testing.assert_array_equal(mine.pixel_array, pydicom.dcmread(series[0]).pixel_array)
+
+
+def test_getscu_that_takes_only_another_compression_gets_nothing(archive, run, series, tmp_path, program):
+    """C-GET offers JPEG 2000 only for an instance in JPEG Lossless -> a failed sub-operation; nothing is compressed anew."""
+    packed = tmp_path / "packed.dcm"
+    subprocess.run([program("dcmcjpeg"), str(series[0]), str(packed)], check=True, timeout=30)
+    study = archive.add(packed).study_instance_uid
+    entity = AE(ae_title="ASKS")
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelGet)
+    entity.add_requested_context(CTImageStorage, JPEG2000)
+    role = build_role(CTImageStorage, scu_role=True, scp_role=True)
+    came, asked = [], pydicom.Dataset()
+    asked.QueryRetrieveLevel, asked.StudyInstanceUID = "STUDY", study
+    handlers = [(evt.EVT_C_STORE, lambda event: came.append(event) or 0)]
+    with Server(archive) as server:
+        association = entity.associate(HOST, server.port, ae_title="WORKBENCH", ext_neg=[role], evt_handlers=handlers)
+        *_, (final, _) = association.send_c_get(asked, StudyRootQueryRetrieveInformationModelGet)
+        association.release()
+    assert (final.NumberOfCompletedSuboperations, final.NumberOfFailedSuboperations) == (0, 1)
+    assert came == []
+
+
 def test_movescu_sends_to_a_peer_that_the_server_knows(archive, run, series, storescp):
     refs = [archive.add(path) for path in series]
     receiver = storescp("-aet", "RECEIVER")
@@ -136,6 +181,7 @@ def test_a_destination_that_is_not_there_fails_every_suboperation(archive, run, 
 
 
 def test_echoscu_with_the_wrong_title(archive, run):
+    """N07: echoscu calls for another title -> rejected 1/1/7."""
     with Server(archive) as server:
         done = run("echoscu", "-v", [], server=server, title="NOSUCH", check=False)
         assert "Called AE Title Not Recognized" in done.stderr + done.stdout

@@ -205,6 +205,7 @@ def test_cancelled_before_the_end_keeps_what_was_done(paths, storescp):
 
 
 def test_a_peer_that_refuses(paths, storescp):
+    """S01: storescp refuses the association -> told as refused."""
     running = storescp("--refuse")
     began = time.monotonic()
     report = store(running.peer, paths, retry=SOON)
@@ -215,6 +216,7 @@ def test_a_peer_that_refuses(paths, storescp):
 
 @pytest.mark.parametrize("fault", ["--abort-after", "--abort-during"])
 def test_a_peer_that_aborts_leaves_the_outcome_open(fault, paths, storescp):
+    """S01: storescp aborts during or after a store -> the outcome is unknown, never success."""
     running = storescp(fault)
     report = store(running.peer, paths, retry=ONCE)
     outcomes = [row.outcome for row in report]
@@ -232,6 +234,7 @@ def test_a_peer_that_always_aborts_is_tried_as_often_as_was_said(paths, storescp
 
 
 def test_a_peer_that_is_slower_than_our_patience_leaves_the_outcome_open(paths, storescp):
+    """S01: storescp sleeps longer than our time limit -> the outcome is unknown, never success."""
     running = storescp("--sleep-during", "6")
     peer = running.peer.but(timeouts=Timeouts(dimse_s=0.5))
     began = time.monotonic()
@@ -347,6 +350,7 @@ def recorded(at=None) -> Recorded:
 
 
 def test_refused_then_aborted_then_stored_takes_exactly_three_attempts(paths, storescp, free_port):
+    """S06: refused, then aborted, then well -> three attempts with growing waits; one instance at the peer."""
     running, port, gates = storescp(), free_port(), []
     retry = recorded({1: lambda: gates.append(Gate(port, running.peer.port, ["abort"]))})
     report = store(running.peer.but(port=port), paths[:1], retry=retry)
@@ -358,10 +362,12 @@ def test_refused_then_aborted_then_stored_takes_exactly_three_attempts(paths, st
 
 
 def test_waits_are_not_all_alike():
+    """S06: the waits between attempts are jittered."""
     assert len({Retry().wait_s(3) for _ in range(20)}) > 10
 
 
 def test_a_permanent_rejection_is_not_tried_again(paths, storescp, free_port):
+    """S06: a permanent rejection -> one attempt."""
     running, port = storescp(), free_port()
     gate = Gate(port, running.peer.port, ["reject 1 1 7"] * 3)
     report = store(running.peer.but(port=port), paths, retry=recorded())
@@ -372,6 +378,7 @@ def test_a_permanent_rejection_is_not_tried_again(paths, storescp, free_port):
 
 
 def test_a_transient_rejection_is_tried_again(paths, storescp, free_port):
+    """S06: a transient rejection -> tried again."""
     running, port = storescp(), free_port()
     gate = Gate(port, running.peer.port, ["reject 2 3 2"])
     assert store(running.peer.but(port=port), paths, retry=recorded()).complete
@@ -380,6 +387,7 @@ def test_a_transient_rejection_is_tried_again(paths, storescp, free_port):
 
 @pytest.mark.parametrize("cut_bytes", [1000, 5000, 9000])
 def test_a_connection_lost_in_the_middle_loses_nothing(cut_bytes, paths, storescp, free_port):
+    """S06: the connection is lost at some byte -> all arrive, each once."""
     running, port = storescp(), free_port()
     gate = Gate(port, running.peer.port, [f"cut {cut_bytes}"])
     report = store(running.peer.but(port=port), paths, retry=recorded())

@@ -54,6 +54,7 @@ def test_what_was_stored_is_there_byte_for_byte(via, orthanc, tmp_path):
 
 @pytest.mark.parametrize("via", ["dimse", "web"])
 def test_storing_again_changes_nothing(via, orthanc, tmp_path):
+    """S06: the same instances are stored again -> success, and one instance each at Orthanc."""
     paths = paths_of(phantoms.ct_series(3, rows=32, columns=32), tmp_path / "ct")
     assert store(orthanc.peer, paths, via=via).complete
     assert store(orthanc.peer, paths, via=via, associations=2).complete
