@@ -12,7 +12,7 @@ from functools import cache
 from pydicom._dicom_dict import DicomDictionary
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_description, dictionary_VR, keyword_for_tag
-from pydicom.uid import UID
+from pydicom.uid import RE_VALID_UID
 
 from workbench.devices.profile import Profile, Slip, Table
 from workbench.entities import Finding, Findings, Severity
@@ -80,7 +80,7 @@ def _said(value: object) -> str:
 
 
 def _section(rule: str) -> str:
-    found = re.match(r"(PS3\.\d+(?: [A-Z]?[\d.]*[A-Z\d](?:[-.][\d.]+)*)?)", rule)
+    found = re.match(r"(PS3\.\d+(?: [CT]ID \d+| [A-Z]?[\d.]*[A-Z\d](?:[-.][\d.]+)*)?)", rule)
     return found[1] if found else ""
 
 
@@ -93,7 +93,7 @@ def _of_table(table: Table) -> Iterator[Finding]:
 
 def _of_row(table: Table, row: dict[str, object]) -> Iterator[tuple[str, str]]:
     for uid in _uids(row):
-        if not UID(uid).is_valid:
+        if len(uid) > 64 or not re.fullmatch(RE_VALID_UID, uid):
             yield "PS3.5 9.1", f"'{uid}' is not a UID."
     if table.kind in {"sop_classes", "contexts", "syntaxes"}:
         yield from _named(str(row.get("uid", "")), str(row.get("name", "")))
@@ -116,7 +116,8 @@ def _uids(row: dict[str, object]) -> Iterator[str]:
 
 @cache
 def _syntaxes() -> frozenset[str]:
-    return frozenset(row.uid for row in transfer_syntaxes())
+    of_standard = (str(uid) for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax")
+    return frozenset([*of_standard, *(row.uid for row in transfer_syntaxes())])
 
 
 @cache
