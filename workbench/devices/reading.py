@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "module": ("name tag", "depth vr type value presence source note"),
         "mapping": ("name tag", "source source_tag target target_tag edited note"),
         "deidentification": ("name tag action", "value vr note"),
-        "private": ("creator tag name", "vr vm value note"),
+        "private": ("creator tag name", "depth vr vm value note"),
         "codes": ("value scheme meaning", "group concept uid note"),
         "template": ("row", "depth relation value_type concept vm type condition value note"),
         "character_sets": ("term", "name escape use note"),
