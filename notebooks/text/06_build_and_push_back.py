@@ -77,8 +77,15 @@ inspection.table(derived.datasets, columns).T.set_axis(["report", "presentation 
 
 # %%
 content = inspection.report(derived.report)
-lines = str(content).splitlines()
 content
+
+# %% [markdown]
+# Further down is what was measured, here of the first region:
+
+# %%
+lines = str(content).splitlines()
+start = next(i for i, line in enumerate(lines) if line.strip() == "Measurement Group")
+print(*lines[start : start + 12], sep="\n")
 
 # %% [markdown]
 # The same object as a plain tree of attributes, to fold and to search (try *Aorta* or *GraphicData*):

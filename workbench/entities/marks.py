@@ -6,6 +6,7 @@ Does not know: how a mark is shown, measured or encoded.
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from workbench.errors import AttributeUnusable
 
@@ -14,9 +15,21 @@ __all__ = ["Circle", "Ellipse", "Mark", "Point", "Polyline", "Text", "Vertex", "
 Vertex = tuple[float, float]
 
 
-def _box(*vertices: Vertex) -> tuple[float, float, float, float]:
-    columns, rows = zip(*vertices, strict=True)
-    return min(columns), min(rows), max(columns), max(rows)
+class _WithVertices(Protocol):
+    @property
+    def vertices(self) -> tuple[Vertex, ...]: ...
+
+
+class _Boxed:
+    """A mark that reaches as far as its vertices do."""
+
+    __slots__ = ()
+
+    @property
+    def bounds(self: _WithVertices) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        columns, rows = zip(*self.vertices, strict=True)
+        return min(columns), min(rows), max(columns), max(rows)
 
 
 def _finite(*vertices: Vertex) -> None:
@@ -26,7 +39,7 @@ def _finite(*vertices: Vertex) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Point(_Boxed):
     """One place in an image.
 
     Parameters
@@ -46,14 +59,9 @@ class Point:
         """The point itself."""
         return (self.at,)
 
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
-        return _box(self.at)
-
 
 @dataclass(frozen=True, slots=True)
-class Polyline:
+class Polyline(_Boxed):
     """Straight lines from vertex to vertex.
 
     Parameters
@@ -75,11 +83,6 @@ class Polyline:
     def closed(self) -> bool:
         """Whether the line ends where it began and so has an inside."""
         return len(self.vertices) > 3 and self.vertices[0] == self.vertices[-1]
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
-        return _box(*self.vertices)
 
     @classmethod
     def polygon(cls, *vertices: Vertex) -> "Polyline":
@@ -120,7 +123,7 @@ class Circle:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        """Left, top, right and bottom of the square around it, in pixels."""
         (c, r), size = self.center, self.radius
         return c - size, r - size, c + size, r + size
 
@@ -164,7 +167,7 @@ class Ellipse:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
+        """Left, top, right and bottom of the curve itself, which reaches beyond the ends of its axes, in pixels."""
         turn, (a, b), (c, r) = math.radians(self.angle_deg), self.radii, self.center
         wide = math.hypot(a * math.cos(turn), b * math.sin(turn))
         tall = math.hypot(a * math.sin(turn), b * math.cos(turn))
@@ -172,7 +175,7 @@ class Ellipse:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(_Boxed):
     """Words beside a place in the image.
 
     Parameters
@@ -196,11 +199,6 @@ class Text:
     def vertices(self) -> tuple[Vertex, ...]:
         """The anchor."""
         return (self.at,)
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the smallest upright box around it, in pixels."""
-        return _box(self.at)
 
 
 Mark = Point | Polyline | Circle | Ellipse | Text

@@ -45,14 +45,7 @@ def one(value: object, *, what: str = "a dataset") -> Dataset:
 
 
 def several(value: object, *, what: str = "datasets") -> list[Dataset]:
-    """Return datasets as a list; a single one is a list of one.
-
-    Parameters
-    ----------
-    value : object
-        What was passed.
-    what : str
-        What is wanted, in the plural, for the message.
+    """Return datasets as a list; a single one is a list of one. `what` is wanted, in the plural, for the message.
 
     Raises
     ------
