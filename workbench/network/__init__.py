@@ -11,6 +11,7 @@ from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
 from workbench.network.web_client import web_client
+from workbench.network.worklist import Worklist, worklist
 
 __all__ = [
     "AddressBook",
@@ -23,10 +24,12 @@ __all__ = [
     "StoreOutcome",
     "StoreReport",
     "StoreRow",
+    "Worklist",
     "as_peer",
     "echo",
     "find",
     "retrieve",
     "store",
     "web_client",
+    "worklist",
 ]

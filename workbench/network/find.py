@@ -31,7 +31,7 @@ from workbench.standard import UNIQUE_KEYS, Level, Model, query_identifier
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_RESULTS", "Found", "cancelling", "find"]
+__all__ = ["MOST_RESULTS", "Found", "by_dimse", "cancelling", "columns_of", "find"]
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +171,8 @@ def find(
                 break
             answers.take(answer)
     else:
-        answers = _by_dimse(peer, identifier, contexts.query_model(model, "FIND"), most=most, cancel=cancel)
-    found = answers.found(level, _columns(keys or {}, identifier), time.monotonic() - start)
+        answers = by_dimse(peer, identifier, contexts.query_model(model, "FIND"), most=most, cancel=cancel)
+    found = answers.found(level, columns_of(keys or {}, identifier), time.monotonic() - start)
     log.info("found %d at %s level at %s%s", len(found), level, peer.name, ", truncated" if found.truncated else "")
     return found
 
@@ -219,7 +219,8 @@ class _Answers:
         )
 
 
-def _by_dimse(peer: Peer, identifier: Dataset, sop_class_uid: str, *, most: int, cancel: Callable[[], bool] | None) -> _Answers:
+def by_dimse(peer: Peer, identifier: Dataset, sop_class_uid: str, *, most: int, cancel: Callable[[], bool] | None) -> _Answers:
+    """Send a C-FIND request and collect its answers."""
     answers = _Answers(most)
     with associate(peer, contexts.service(sop_class_uid)) as association, cancelling(association, sop_class_uid, cancel) as stop:
         for answer, dataset in association.send_c_find(identifier, sop_class_uid):
@@ -305,8 +306,9 @@ def cancelling(association: Association, sop_class_uid: str, cancel: Callable[[]
         watcher.join()
 
 
-def _columns(keys: Mapping[str, Any], identifier: Dataset) -> tuple[str, ...]:
+def columns_of(keys: Mapping[str, Any], identifier: Dataset) -> tuple[str, ...]:
     """Return the keys that were asked for, then the others that come with them, as keywords or paths."""
     asked = (_TAG.sub(lambda match: keyword_for_tag(match[1] + match[2]), name) for name in keys)
     others = (e.keyword for e in identifier if e.keyword not in {"QueryRetrieveLevel", "SpecificCharacterSet"})
-    return tuple(dict.fromkeys((*asked, *others)))
+    inner = {e.keyword: [f"{e.keyword}.{key.keyword}" for key in e.value[0]] for e in identifier if e.VR == "SQ" and e.value}
+    return tuple(dict.fromkeys((*asked, *(path for name in others for path in inner.get(name, [name])))))

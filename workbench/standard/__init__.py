@@ -5,9 +5,10 @@ Does not know: files, networks, and what is done with the tables.
 """
 
 from workbench.standard.confidentiality import ConfidentialityRow, attribute_type, confidentiality, confidentiality_of
-from workbench.standard.queries import UNIQUE_KEYS, QueryKey, query_identifier, query_keys
+from workbench.standard.queries import UNIQUE_KEYS as UNIQUE_KEYS
 from workbench.standard.queries import Level as Level
 from workbench.standard.queries import Model as Model
+from workbench.standard.queries import QueryKey, place, query_identifier, query_keys
 from workbench.standard.uids import (
     StorageClass,
     StorageClasses,
@@ -17,9 +18,10 @@ from workbench.standard.uids import (
     transfer_syntax,
     transfer_syntaxes,
 )
+from workbench.standard.worklist import WORKLIST as WORKLIST
+from workbench.standard.worklist import worklist_identifier, worklist_path
 
 __all__ = [
-    "UNIQUE_KEYS",
     "ConfidentialityRow",
     "QueryKey",
     "StorageClass",
@@ -29,9 +31,12 @@ __all__ = [
     "attribute_type",
     "confidentiality",
     "confidentiality_of",
+    "place",
     "query_identifier",
     "query_keys",
     "storage_classes",
     "transfer_syntax",
     "transfer_syntaxes",
+    "worklist_identifier",
+    "worklist_path",
 ]

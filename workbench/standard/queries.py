@@ -20,7 +20,7 @@ from pydicom.datadict import dictionary_keyword, dictionary_VR, keyword_dict, ta
 from workbench.errors import QueryKeyInvalid
 from workbench.standard.matching_values import matching_value
 
-__all__ = ["UNIQUE_KEYS", "Level", "Model", "QueryKey", "query_identifier", "query_keys"]
+__all__ = ["UNIQUE_KEYS", "Level", "Model", "QueryKey", "keyword_of", "place", "query_identifier", "query_keys", "steps"]
 
 Model = Literal["PATIENT", "STUDY"]
 Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
@@ -169,13 +169,13 @@ def query_identifier(model: Model, level: Level, keys: Mapping[str, Any] | None 
     _add_defaults(identifier, model, level)
     is_ascii, given = True, set()
     for name, value in (keys or {}).items():
-        path = [_keyword(part) for part in _parts(name)]
+        path = [keyword_of(part) for part in steps(name)]
         if path == ["QueryRetrieveLevel"] and value == level:
             continue
         if path[0] not in allowed:
             raise QueryKeyInvalid(_refusal(model, level, path[0]))
         given.add(path[0])
-        text = _place(identifier, path, value)
+        text = place(identifier, path, value)
         is_ascii &= text.isascii()
         if not relational and path[0] in above:
             _single(path[0], text, level)
@@ -199,13 +199,14 @@ def _add_defaults(identifier: Dataset, model: Model, level: Level) -> None:
         setattr(identifier, keyword, [] if dictionary_VR(keyword) == "SQ" else None)
 
 
-def _parts(name: object) -> list[str]:
+def steps(name: object) -> list[str]:
+    """Return the parts of a path through sequences."""
     if not isinstance(name, str) or not name:
         raise QueryKeyInvalid("A query key is named by a keyword or a tag such as '(0010,0020)'.")
     return name.split(".")
 
 
-def _keyword(part: str) -> str:
+def keyword_of(part: str) -> str:
     """Return the keyword of a keyword or tag."""
     if match := _TAG.fullmatch(part.strip()):
         tag = int(match[1] + match[2], 16)
@@ -241,8 +242,8 @@ def _refusal(model: Model, level: Level, keyword: str) -> str:
     return f"{place}, nor at any other.{_meant(get_close_matches(keyword, query_keys(model, level), n=3, cutoff=0.6))}"
 
 
-def _place(identifier: Dataset, path: list[str], value: object) -> str:
-    """Set the value at the end of the path and return it as text."""
+def place(identifier: Dataset, path: list[str], value: object) -> str:
+    """Set the value at the end of a path of keywords and return it as text; sequences on the way get an item."""
     for keyword in path[:-1]:
         if dictionary_VR(keyword) != "SQ":
             raise QueryKeyInvalid(f"{keyword} is not a sequence, so that {'.'.join(path)} is no path (PS3.4 C.2.2.2.6).")

@@ -1,0 +1,285 @@
+"""Modality Worklist: asking for what is scheduled, and a worklist that answers (PS3.4 K).
+
+Knows: worklist items as datasets, how tables become items, which keys are returned.
+Does not know: how values are matched (the archive does), what becomes of a step once it has begun.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom.dimse_primitives import C_FIND
+from pynetdicom.presentation import PresentationContext
+
+from workbench.archive import criteria
+from workbench.entities import Peer, html_table
+from workbench.errors import InputError
+from workbench.inspection import table
+from workbench.network._guard import Acceptor
+from workbench.network.addressbook import as_peer
+from workbench.network.find import MOST_RESULTS, Found, by_dimse, columns_of
+from workbench.network.providing import Refused, answer, dataset_of
+from workbench.standard import WORKLIST, place, worklist_identifier, worklist_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Worklist", "worklist"]
+
+_STEP = "ScheduledProcedureStepSequence"
+#: What an item must have (return key type 1 of PS3.4 Table K.6-1); the UIDs and identifiers can be made.
+_NEEDED = ("PatientName", "PatientID", f"{_STEP}.ScheduledStationAETitle", f"{_STEP}.ScheduledProcedureStepStartDate",
+           f"{_STEP}.Modality")  # fmt: skip
+#: A step in one of these states is no longer asked for (PS3.3 C.4.10, Scheduled Procedure Step Status).
+_OVER = frozenset({"COMPLETED", "DISCONTINUED", "CANCELED"})
+_SHOWN = ("PatientName", "PatientID", "AccessionNumber", f"{_STEP}.Modality", f"{_STEP}.ScheduledStationAETitle",
+          f"{_STEP}.ScheduledProcedureStepStartDate", f"{_STEP}.ScheduledProcedureStepStartTime",
+          f"{_STEP}.ScheduledProcedureStepID", f"{_STEP}.ScheduledProcedureStepStatus")  # fmt: skip
+
+
+def worklist(
+    peer: Peer | str,
+    *,
+    keys: Mapping[str, Any] | None = None,
+    only: bool = False,
+    limit: int | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Found:
+    """Ask a worklist what is scheduled.
+
+    Parameters
+    ----------
+    peer : Peer or str
+        Whom to ask: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
+    keys : mapping, optional
+        What to match, as in :func:`workbench.network.find`; keys of the Scheduled Procedure Step such as ``Modality`` may be
+        named without their sequence.
+    only : bool
+        Whether to ask for nothing but `keys`, as a device does; by default for all that a worklist must return.
+    limit : int, optional
+        How many answers are enough.
+    cancel : callable, optional
+        Polled; when it is true the query is cancelled and what has come until then is returned.
+
+    Returns
+    -------
+    Found
+        One dataset an item; in its table the step's attributes have paths.
+
+    Raises
+    ------
+    QueryKeyInvalid
+        For a key that the model does not have (PS3.4 K.6.1.2.2).
+    NetworkError
+        The leaf that says what went wrong.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be 1 or more, not {limit}.")
+    identifier = worklist_identifier(keys, only=only)
+    start = time.monotonic()
+    answers = by_dimse(as_peer(peer), identifier, WORKLIST, most=limit or MOST_RESULTS, cancel=cancel)
+    asked = {".".join(worklist_path(name)): None for name in keys or {}}
+    return answers.found("WORKLIST", columns_of(asked, identifier), time.monotonic() - start)
+
+
+class Worklist:
+    """A modality worklist: a provider for :class:`workbench.network.Server`.
+
+    Parameters
+    ----------
+    items : DataFrame, Path to a CSV file, or iterable of Dataset or mapping
+        What is scheduled. Columns are keywords; those of the Scheduled Procedure Step need no path. What is lacking of
+        Study Instance UID, Requested Procedure ID and Scheduled Procedure Step ID is made.
+    most : int, optional
+        More matches than this are refused with 0xA700 (PS3.4 K.4.1.1.4).
+
+    Raises
+    ------
+    QueryKeyInvalid
+        If a column is no attribute of a worklist item.
+    InputError
+        If an item lacks what every item must have; the message says which item, and what.
+
+    Examples
+    --------
+    >>> rows = [{"PatientName": "Doe^Jane", "PatientID": "1", "Modality": "OP", "ScheduledStationAETitle": "FUNDUS",
+    ...          "ScheduledProcedureStepStartDate": "20261121"}]
+    >>> len(Worklist(rows).items)
+    1
+    """
+
+    sop_classes = (WORKLIST,)
+
+    def __init__(
+        self, items: "pd.DataFrame | Path | str | Iterable[Dataset | Mapping[str, Any]]" = (), *, most: int | None = None
+    ) -> None:
+        self._lock = threading.Lock()
+        self._items: list[Dataset] = []
+        self._most = most
+        for number, entry in enumerate(_entries(items), start=1):
+            self._items.append(_item(entry, number))
+
+    @property
+    def items(self) -> tuple[Dataset, ...]:
+        """All items, in the order in which they were added."""
+        with self._lock:
+            return tuple(self._items)
+
+    def add(self, entry: Dataset | Mapping[str, Any]) -> Dataset:
+        """Add an item and return it.
+
+        Raises
+        ------
+        QueryKeyInvalid, InputError
+            As for the constructor.
+        """
+        with self._lock:
+            self._items.append(_item(entry, len(self._items) + 1))
+            return self._items[-1]
+
+    def mark(self, study_instance_uid: str, step_id: str, status: str) -> bool:
+        """Note the state of a scheduled step: SCHEDULED, STARTED, COMPLETED, DISCONTINUED; whether there is such a step."""
+        found = False
+        with self._lock:
+            for item in self._items:
+                step = item.ScheduledProcedureStepSequence[0]
+                if item.StudyInstanceUID == study_instance_uid and step.ScheduledProcedureStepID == step_id:
+                    step.ScheduledProcedureStepStatus, found = status, True
+        return found
+
+    def find(self, identifier: Dataset) -> Iterator[Dataset]:
+        """Yield an answer for each item that matches and is not over, with the keys that were asked for.
+
+        Raises
+        ------
+        AttributeUnusable, QueryKeyInvalid
+            If a key can't be matched.
+        """
+        asked_state, keys = _asked_state(identifier), criteria(identifier)
+        for item in self.items:
+            is_over = item.ScheduledProcedureStepSequence[0].get("ScheduledProcedureStepStatus") in _OVER
+            if (asked_state or not is_over) and all(key.accepts_in(item) for key in keys):
+                yield _returned(item, identifier)
+
+    def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
+        """Serve a C-FIND request."""
+        if str(context.abstract_syntax) != WORKLIST or not isinstance(request, C_FIND):
+            return False
+        try:
+            found = list(self.find(dataset_of(request, context)))
+        except InputError:
+            raise Refused(0xA900, "the identifier does not match the worklist model") from None
+        if self._most is not None and len(found) > self._most:
+            raise Refused(0xA700, f"more than {self._most} items match")
+        for match in found:
+            if request.MessageID in association.dimse.cancel_req:
+                answer(association, request, context, 0xFE00)
+                return True
+            answer(association, request, context, 0xFF00, dataset=match)
+        answer(association, request, context, 0x0000)
+        return True
+
+    def ended(self, association: Acceptor) -> None:
+        """Nothing belongs to an association."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def table(self) -> "pd.DataFrame":
+        """Return a DataFrame with one row an item."""
+        return table(self.items, _SHOWN)
+
+    def _repr_html_(self) -> str:
+        rows = self.table().astype(object).where(lambda frame: frame.notna(), "").to_dict("records")
+        shown = [{str(name).split(".")[-1]: value for name, value in row.items()} for row in rows]
+        return html_table(shown, caption=f"Worklist: {len(self)} items")
+
+
+def _entries(items: Any) -> Iterable[Dataset | Mapping[str, Any]]:
+    if isinstance(items, str | Path):
+        import pandas as pd  # noqa: PLC0415 - only wanted here
+
+        items = pd.read_csv(items, dtype=str, keep_default_na=False)
+    if hasattr(items, "to_dict"):
+        return [{str(k): v for k, v in row.items() if not _is_missing(v)} for row in items.to_dict("records")]
+    return items  # type: ignore[no-any-return]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or str(value) in {"", "NaT", "<NA>"}  # noqa: PLR0124 - NaN is the one that differs
+
+
+def _item(entry: Dataset | Mapping[str, Any], number: int) -> Dataset:
+    """Return an item that has what every item must have."""
+    item = Dataset()
+    if isinstance(entry, Dataset):
+        item.update({element.tag: element for element in entry})
+    else:
+        for name, value in entry.items():
+            if not _is_missing(value):
+                place(item, worklist_path(str(name)), value)
+    steps = item.get(_STEP) or [Dataset()]
+    if len(steps) != 1:
+        raise InputError(f"Worklist item {number} has {len(steps)} scheduled steps: make one item of each (PS3.4 K.6.1.2.2).")
+    step = Dataset()
+    step.update({element.tag: element for element in steps[0]})
+    item.ScheduledProcedureStepSequence = [step]
+    lacking = [path for path in _NEEDED if not _value(item, path)]
+    if lacking:
+        raise InputError(
+            f"Worklist item {number} lacks {', '.join(p.split('.')[-1] for p in lacking)} (PS3.4 Table K.6-1, type 1)."
+        )
+    for dataset, keyword, made in (
+        (item, "StudyInstanceUID", generate_uid()),
+        (item, "RequestedProcedureID", f"RP{number:05d}"),
+        (step, "ScheduledProcedureStepID", f"SPS{number:05d}"),
+        (step, "ScheduledProcedureStepStatus", "SCHEDULED"),
+        (step, "ScheduledProcedureStepStartTime", "000000"),
+    ):
+        if not dataset.get(keyword):
+            setattr(dataset, keyword, made)
+    return item
+
+
+def _value(item: Dataset, path: str) -> Any:
+    for part in path.split("."):
+        found = item.get(part)
+        if not found:
+            return None
+        item = found[0] if part == _STEP else found
+    return item
+
+
+def _asked_state(identifier: Dataset) -> bool:
+    steps = identifier.get(_STEP)
+    return bool(steps and steps[0].get("ScheduledProcedureStepStatus"))
+
+
+def _returned(item: Dataset, identifier: Dataset) -> Dataset:
+    """Return the keys that were asked for with the values of an item."""
+    found = _picked(item, identifier)
+    if not _is_ascii(found):
+        found.SpecificCharacterSet = "ISO_IR 192"
+    return found
+
+
+def _picked(item: Dataset, keys: Dataset) -> Dataset:
+    picked = Dataset()
+    for key in keys:
+        if key.keyword == "SpecificCharacterSet" or key.tag.element == 0:
+            continue
+        if key.tag not in item:
+            picked.add_new(key.tag, key.VR, [] if key.VR == "SQ" else None)
+        elif key.VR == "SQ" and key.value and len(key.value[0]):
+            picked.add_new(key.tag, "SQ", [_picked(part, key.value[0]) for part in item[key.tag].value])
+        else:
+            picked.add(item[key.tag])
+    return picked
+
+
+def _is_ascii(dataset: Dataset) -> bool:
+    return all(all(map(_is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)
