@@ -433,6 +433,18 @@ KEYS = {
     "a wrong VR": (lambda e: e(0x00080052, "CS", "STUDY") + e(0x00100010, "US", b"\1\0"), None),
     "bytes that are no text": (lambda e: e(0x00080052, "CS", "STUDY") + e(0x00100010, "PN", b"\xff\xfe\xfd "), None),
     "an identifier that is none": (lambda e: b"noise" * 40, None),
+    "N21: a length near the largest": (
+        lambda e: e(0x00080052, "CS", "STUDY") + b"\x10\0\x10\0UN\0\0\xfe\xff\xff\xfffew bytes",
+        [0xC001],
+    ),
+    "N21: an odd length near the largest": (
+        lambda e: e(0x00080052, "CS", "STUDY") + b"\x10\0\x10\0UN\0\0\xfd\xff\xff\xfffew bytes",
+        [0xC001],
+    ),
+    "an identifier that is cut off": (
+        lambda e: e(0x00080052, "CS", "STUDY") + e(0x00100020, "LO", "SCRIPTED-2")[:-2],
+        [0xC001],
+    ),
     "an identifier that is empty": (lambda e: b"", [0xA900]),
 }
 

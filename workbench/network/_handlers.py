@@ -7,21 +7,19 @@ Does not know: how the archive finds, how sub-operations are sent.
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
-from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import InstanceRef, Peer, Timeouts
 from workbench.errors import AttributeUnusable, InputError, QueryKeyInvalid, StorageFull, WorkbenchError
 from workbench.network._guard import Acceptor
-from workbench.network._suboperations import OwnAssociation, Progress, destination, encode
+from workbench.network._suboperations import OwnAssociation, Progress, destination
+from workbench.network.providing import Refused, answer, dataset_of
 from workbench.network.receiving import Sink, one_line
 from workbench.network.statuses import status_of
 from workbench.standard import UNIQUE_KEYS
@@ -64,12 +62,6 @@ class Shelves(Protocol):
         """Return where an instance lies."""
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, comment: str) -> None:
-        super().__init__(comment)
-        self.status, self.comment = status, comment
-
-
 @dataclass(frozen=True)
 class QueryRetrieve:
     """Serves the queries and retrievals of associations.
@@ -102,7 +94,7 @@ class QueryRetrieve:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong becomes a status; its text may hold a value
             status, comment = _status(error)
             log.warning("%s: C-%s refused with 0x%04X: %s", association.caller, operation, status, comment)
-            _respond(association, request, context, status, comment=comment)
+            answer(association, request, context, status, comment=comment)
         return True
 
     def _find(self, association: Acceptor, request: C_FIND, context: PresentationContext, model: str) -> None:
@@ -119,12 +111,11 @@ class QueryRetrieve:
             complete = all(tag in match for tag in keys)
             if _RETRIEVE_AE_TITLE in identifier:
                 match.RetrieveAETitle = self.ae_title  # PS3.4 C.4.1.1.3.2
-            answer = encode(match, context.transfer_syntax[0])
-            _respond(association, request, context, PENDING if complete else PENDING_KEYS_UNSUPPORTED, identifier=answer)
+            answer(association, request, context, PENDING if complete else PENDING_KEYS_UNSUPPORTED, dataset=match)
             count += 1
         else:
             status = CANCELLED if request.MessageID in association.dimse.cancel_req else 0
-        _respond(association, request, context, status)
+        answer(association, request, context, status)
         log.info("%s: C-FIND at level %s, %d matches%s", association.caller, level, count, ", cancelled" if status else "")
 
     def _move(self, association: Acceptor, request: C_MOVE, context: PresentationContext, model: str) -> None:
@@ -132,7 +123,7 @@ class QueryRetrieve:
         title = str(request.MoveDestination or "").strip()
         peer = self.destination(title)
         if peer is None:
-            raise _Refused(DESTINATION_UNKNOWN, "the move destination is not known here")
+            raise Refused(DESTINATION_UNKNOWN, "the move destination is not known here")
         progress = Progress(association, request, context, len(refs))
         originator = (str(association.requestor.ae_title), int(request.MessageID or 0))
         destination(peer, refs, self.archive.path, originator=originator, progress=progress)
@@ -167,52 +158,29 @@ class QueryRetrieve:
         keyword = UNIQUE_KEYS[level]
         value = identifier.get(keyword)
         if not value or "*" in str(value) or "?" in str(value):
-            raise _Refused(NOT_THE_MODEL, f"the identifier needs {keyword} at level {level}")
+            raise Refused(NOT_THE_MODEL, f"the identifier needs {keyword} at level {level}")
         return list(self.archive.references(identifier, model=model))
 
 
 def _identifier(request: Any, context: PresentationContext) -> Dataset:
-    syntax = UID(context.transfer_syntax[0])
     if request.Identifier is None:
-        raise _Refused(NOT_THE_MODEL, "there is no identifier")
-    encoded = BytesIO(request.Identifier.getvalue())
+        raise Refused(NOT_THE_MODEL, "there is no identifier")
     try:
-        return read_dataset(encoded, syntax.is_implicit_VR, syntax.is_little_endian)
-    except Exception as error:  # noqa: BLE001 - its text may hold a value
-        raise _Refused(UNABLE, f"the identifier can't be read ({type(error).__name__})") from None
+        return dataset_of(request, context)
+    except AttributeUnusable:
+        raise Refused(UNABLE, "the identifier can't be read") from None
 
 
 def _level(identifier: Dataset, model: str) -> str:
     level = str(identifier.get("QueryRetrieveLevel") or "").strip()
     if level not in _LEVELS[model]:
-        raise _Refused(NOT_THE_MODEL, f"Query/Retrieve Level is not one of {', '.join(_LEVELS[model])}")
+        raise Refused(NOT_THE_MODEL, f"Query/Retrieve Level is not one of {', '.join(_LEVELS[model])}")
     return level
-
-
-def _respond(
-    association: Acceptor,
-    request: Any,
-    context: PresentationContext,
-    status: int,
-    *,
-    comment: str = "",
-    identifier: BytesIO | None = None,
-) -> None:
-    if not association.is_alive_and_well:
-        return
-    response = type(request)()
-    response.MessageIDBeingRespondedTo = request.MessageID
-    response.AffectedSOPClassUID = context.abstract_syntax
-    response.Status = status
-    if comment:
-        response.ErrorComment = comment[:64]
-    response.Identifier = identifier
-    association.dimse.send_msg(response, cast("int", context.context_id))
 
 
 def _status(error: Exception) -> tuple[int, str]:
     """Return status and comment; only our own words go into the comment."""
-    if isinstance(error, _Refused):
+    if isinstance(error, Refused):
         return error.status, error.comment
     told = status_of(
         error,

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from io import BytesIO
 from typing import Any, Protocol, cast
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Processing failure (PS3.7 C.5.21): what any service says where nothing more is known.
 PROCESSING_FAILURE = 0x0110
+
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 #: Where each kind of message holds its dataset, in a request and in a response.
 _ASKED = ("Identifier", "AttributeList", "ModificationList", "ActionInformation", "EventInformation")
@@ -66,16 +69,27 @@ def dataset_of(request: Any, context: PresentationContext) -> Dataset:
     Raises
     ------
     AttributeUnusable
-        If it can't be read in the transfer syntax of its context.
+        If it can't be read in the transfer syntax of its context, or ends in the middle of an element.
     """
     syntax = UID(context.transfer_syntax[0])
     encoded = next((found for name in _ASKED if (found := getattr(request, name, None)) is not None), None)
     if encoded is None:
         return Dataset()
     try:
-        return read_dataset(BytesIO(encoded.getvalue()), syntax.is_implicit_VR, syntax.is_little_endian)
+        dataset = read_dataset(BytesIO(encoded.getvalue()), syntax.is_implicit_VR, syntax.is_little_endian)
+        is_cut = any(_is_cut(dataset.get_item(tag)) for tag in dataset.keys())  # noqa: SIM118 - no element is converted
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         raise AttributeUnusable(f"The dataset of the request can't be read ({type(error).__name__}).") from None
+    if is_cut:
+        raise AttributeUnusable("The dataset of the request ends in the middle of an element (PS3.5 7.1).")
+    return dataset
+
+
+def _is_cut(element: object) -> bool:
+    """Whether an element as it was read has fewer bytes than its length says (pydicom takes what is there)."""
+    if not isinstance(element, RawDataElement) or element.length == _UNDEFINED_LENGTH:
+        return False
+    return len(element.value or b"") < element.length
 
 
 def answer(
