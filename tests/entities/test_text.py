@@ -23,6 +23,7 @@ class _Tags(HTMLParser):
 
 @given(st.text())
 def test_escaped_text_starts_no_element_and_says_the_same(text):
+    """B01: any text in HTML."""
     parser = _Tags()
     parser.feed(html_safe(text))
     parser.close()
@@ -48,11 +49,13 @@ def test_a_long_table_counts_what_it_does_not_show():
 
 @given(st.text(alphabet=st.sampled_from("=+-@\t\r ＝＋－＠a1"), min_size=1))
 def test_no_text_cell_begins_a_formula(text):
+    """B03: any text."""
     shown = cell_safe(text)
     assert isinstance(shown, str)
     assert shown.lstrip(" ")[:1] not in tuple("=+-@\t\r＝＋－＠")
 
 
 def test_numbers_stay_numbers():
+    """B03: numbers are not touched."""
     assert cell_safe(-1.5) == -1.5
     assert cell_safe(7) == 7

@@ -95,6 +95,7 @@ def test_the_limit_is_the_largest_size_that_passes(limit, size, piece_bytes):
 
 
 def test_a_bomb_is_met_in_bounded_memory():
+    """F04: the inflating itself."""
     bomb = cut(deflate(bytes(100 * MIB)), 1 << 16)
     tracemalloc.start()
     try:

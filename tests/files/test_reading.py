@@ -65,6 +65,7 @@ def test_pixels_are_left_out_where_asked():
 # ---------------------------------------------------------------- cut short
 @pytest.mark.parametrize("name", SOUND)
 def test_every_cut_in_the_dataset_is_seen(name):
+    """F01: every 37th byte, of a CT, a report, a segmentation, deflated and encapsulated objects."""
     whole = Path(get_testdata_file(name)).read_bytes()
     begin = Part10.locate(whole).dataset_offset
     missed = [n for n in range(begin + 1, len(whole) - 1, 37) if read(whole[:n]).is_complete]
@@ -74,6 +75,7 @@ def test_every_cut_in_the_dataset_is_seen(name):
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SOUND), st.floats(0, 1, exclude_max=True))
 def test_a_cut_anywhere_is_seen_or_lies_after_the_content(name, where):
+    """F01: any other byte."""
     whole = Path(get_testdata_file(name)).read_bytes()
     begin = Part10.locate(whole).dataset_offset
     cut = begin + int(where * (len(whole) - begin))
@@ -98,6 +100,7 @@ def _is_boundary(whole, cut):
 
 @pytest.mark.parametrize("name", ["CT_small.dcm", "test-SR.dcm", "liver_1frame.dcm", "JPEG2000.dcm", "MR_small_bigendian.dcm"])
 def test_dcmdump_and_the_reader_agree_about_cuts(name, program, tmp_path):
+    """F01: dcmdump is the second opinion."""
     dcmdump = program("dcmdump")
     whole = Path(get_testdata_file(name)).read_bytes()
     begin = Part10.locate(whole).dataset_offset
@@ -120,6 +123,7 @@ def test_a_cut_file_tells_where_and_how_much():
 
 
 def test_a_cut_between_two_elements_is_seen_by_what_is_lacking():
+    """F01: a cut that leaves only whole elements."""
     whole = Path(get_testdata_file("CT_small.dcm")).read_bytes()
     cut = whole.index(b"\xe0\x7f\x10\x00OW")
     reading = read(whole[:cut])
@@ -134,6 +138,7 @@ def test_a_cut_in_the_file_meta_information_is_told():
 
 
 def test_a_cut_deflated_dataset_gives_what_could_be_inflated():
+    """F01: deflated."""
     whole = Path(get_testdata_file("image_dfl.dcm")).read_bytes()
     reading = read(whole[:1500])
     assert not reading.is_complete
@@ -161,6 +166,7 @@ def _nested(depth, *, defined):
 
 @pytest.mark.parametrize("defined", [True, False])
 def test_nesting_up_to_the_limit_is_read(defined):
+    """F03: 63 levels."""
     reading = read(_nested(63, defined=defined))
     assert reading.is_complete
     dataset, depth = reading.dataset, 0
@@ -172,12 +178,14 @@ def test_nesting_up_to_the_limit_is_read(defined):
 @pytest.mark.parametrize("defined", [True, False])
 @pytest.mark.parametrize("depth", [65, 5_000])
 def test_nesting_beyond_the_limit_is_refused_by_name(depth, defined):
+    """F03: 65 and 5 000 levels."""
     with pytest.raises(LimitExceeded, match=r"nested deeper than 64 levels.*Limits\(nesting"):
         read(_nested(depth, defined=defined))
 
 
 @pytest.mark.parametrize("defined", [True, False])
 def test_nesting_in_a_cut_file_is_bounded_too(defined):
+    """F03: with a cut."""
     whole = _nested(3_000, defined=defined)
     with pytest.raises(LimitExceeded):
         read(whole[: len(whole) - 4])
@@ -189,6 +197,7 @@ def test_a_limit_can_be_set():
 
 
 def test_nesting_in_sequences_of_unknown_representation_is_bounded():
+    """F03: sequences written as UN."""
     value = b""
     for _ in range(100):  # UN of undefined length: implicit inside (PS3.5 6.2.2)
         value = struct.pack("<HHI", 0x0008, 0x1140, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + value
@@ -206,6 +215,7 @@ def _bomb(size):
 
 
 def test_a_deflate_bomb_is_stopped_at_the_limit_and_in_bounded_memory(tmp_path):
+    """F04: a bomb in a deflated dataset."""
     path = tmp_path / "bomb.dcm"
     path.write_bytes(_bomb(200 << 20))
     assert path.stat().st_size < 300_000
@@ -236,6 +246,7 @@ def test_damaged_deflate_is_told():
     ("magic", "words"), [(b"MZ", "Windows program"), (b"\x7fELF", "a program"), (b"#!/bin/sh\n", "a script"), (b"II*\0", "TIFF")]
 )
 def test_a_preamble_that_is_a_program_is_told(magic, words):
+    """F13: each kind of beginning is flagged."""
     whole = Path(get_testdata_file("test-SR.dcm")).read_bytes()
     reading = read(magic.ljust(128, b"\0") + whole[128:])
     assert reading.is_complete
@@ -305,6 +316,7 @@ def _with_elements(*elements):
     ],
 )
 def test_odd_elements_are_kept_told_and_saved_as_read(element, words, keyword, value, tmp_path):
+    """F06: odd lengths, order and representations."""
     reading = read(_with_elements(element))
     assert reading.is_complete
     assert words in _texts(reading)
@@ -315,6 +327,7 @@ def test_odd_elements_are_kept_told_and_saved_as_read(element, words, keyword, v
 
 
 def test_a_value_length_of_nearly_four_gigabytes_is_a_cut():
+    """F06: a length of 0xFFFFFFFE."""
     body = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, 0xFFFFFFFE) + bytes(100)
     reading = read(_with_elements(body))
     assert not reading.is_complete
@@ -322,6 +335,7 @@ def test_a_value_length_of_nearly_four_gigabytes_is_a_cut():
 
 
 def test_a_wrong_group_length_of_the_file_meta_information_is_told():
+    """F06: a wrong group length."""
     whole = bytearray(_with_elements())
     whole[140:144] = struct.pack("<I", 9_999)
     reading = read(bytes(whole))

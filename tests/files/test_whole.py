@@ -226,6 +226,7 @@ def test_a_saved_dataset_reads_back_equal_and_is_not_changed(tmp_path):
 
 
 def test_a_program_in_the_preamble_does_not_travel_on(tmp_path):
+    """F13: zeroed when it is saved."""
     dataset = dcmread(get_testdata_file("CT_small.dcm"))
     dataset.preamble = b"MZ" + bytes(126)
     save(dataset, tmp_path / "a.dcm")

@@ -93,6 +93,7 @@ def test_nothing_gives_an_empty_table_with_the_columns_asked_for():
 
 @pytest.mark.parametrize("payload", FORMULAS)
 def test_csv_has_no_formula_in_cells_names_or_index(tmp_path, payload):
+    """B03: each character that starts a formula, full-width forms too."""
     frame = pd.DataFrame(
         {payload: [payload, "b"], "n": [-1.5, 2.0], "c": pd.Series([payload, "x"], dtype="category")}, index=[payload, "i"]
     )
@@ -121,6 +122,7 @@ def test_a_multi_index_is_written_as_columns(tmp_path):
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)), max_size=8))
 def test_integers_come_back_as_they_went_in(values):
+    """B03: numbers stay numbers."""
     frame = inspection.table([made(SeriesNumber=v) if v is not None else Dataset() for v in values], ["SeriesNumber"])
     assert [None if pd.isna(v) else int(v) for v in frame.SeriesNumber] == values
 

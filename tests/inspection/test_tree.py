@@ -38,6 +38,7 @@ def test_text_shows_every_element_with_its_nesting(hostile):
 
 
 def test_html_escapes_whatever_the_values_say(hostile):
+    """B01: a tree in a notebook."""
     for shown in (inspection.tree(hostile), inspection.summary(hostile), inspection.differences(hostile, Dataset())):
         html = shown._repr_html_()
         assert "<img" not in html

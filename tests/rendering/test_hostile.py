@@ -30,6 +30,7 @@ VALUES = st.one_of(
     st.dictionaries(st.sampled_from(ELEMENTS), VALUES, min_size=1, max_size=4), st.sampled_from(["full", "first", "percentile", 0])
 )
 def test_any_bytes_in_any_element_give_a_picture_or_a_refusal(make, lies, voi):
+    """F05: any lie about the pixels."""
     image = make(
         np.arange(64, dtype=np.uint16).reshape(8, 8), WindowCenter="20", WindowWidth="30", RescaleSlope="1", RescaleIntercept="0"
     )

@@ -109,6 +109,7 @@ def test_the_frames_of_a_truncated_object_that_are_whole_can_still_be_had(make):
     ],
 )
 def test_what_can_not_be_true_is_refused_before_anything_is_allocated(make, attributes, message):
+    """F05: sizes, counts and bits that can not be true."""
     image = make(np.zeros((2, 2), np.uint16), **attributes)
     tracemalloc.start()
     try:
@@ -159,6 +160,7 @@ def test_a_codestream_of_another_size_is_refused_before_decoding():
     ids=["nothing", "no fragment", "an empty fragment", "rubbish"],
 )
 def test_damaged_encapsulation_is_refused(make, fragments):
+    """F05: no fragment, an empty one, and rubbish."""
     image = make(np.zeros((2, 2), np.uint8), PixelData=fragments)
     image["PixelData"].VR = "OB"
     image.file_meta.TransferSyntaxUID = RLELossless

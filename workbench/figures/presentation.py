@@ -95,7 +95,7 @@ def marks(
         points = np.array(mark.vertices, np.float64)
         if isinstance(mark, Text):
             x, y = area.displayed(points)[0]
-            _words(axes, x, y, mark.text, color=color, offset=(5, 5))
+            _words(axes, (x, y), mark.text, color=color)
         else:
             _draw(axes, mark.graphic_type, points, area, color=color)
     return settled(figure)
@@ -140,7 +140,7 @@ def _write(axes: Axes, item: TextObject, area: Spatial, *, color: Any) -> None:
     anchor = area.displayed(np.array([item.anchor]))[0] if item.anchor else None
     if item.box is None:
         if anchor is not None:
-            _words(axes, anchor[0], anchor[1], item.text, color=color, offset=(5, 5))
+            _words(axes, (anchor[0], anchor[1]), item.text, color=color)
         return
     corners = area.displayed(np.array(item.box))
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
@@ -149,22 +149,13 @@ def _write(axes: Axes, item: TextObject, area: Spatial, *, color: Any) -> None:
     if anchor is not None and item.is_anchor_visible:
         near = np.clip(anchor, (left, top), (right, bottom))
         axes.plot(*np.array([near, anchor]).T, color=color, lw=1, path_effects=_OUTLINE)
-    _words(axes, x, (top + bottom) / 2, item.text, color=color, align=align, vertical="center")
+    _words(axes, (x, (top + bottom) / 2), item.text, color=color, align=align)
 
 
-def _words(
-    axes: Axes,
-    x: float,
-    y: float,
-    words: str,
-    *,
-    color: Any,
-    align: str = "left",
-    vertical: str = "bottom",
-    offset: tuple[int, int] = (0, 0),
-) -> None:
+def _words(axes: Axes, at: tuple[float, float], words: str, *, color: Any, align: str = "") -> None:
+    """Write beside a place; with `align`, at the place itself and centred in height."""
     axes.annotate(
-        plain(words), (x, y), xytext=offset, textcoords="offset points", fontsize=10,
-        fontweight="bold", color=color, ha=align, va=vertical,
+        plain(words), at, xytext=(0, 0) if align else (5, 5), textcoords="offset points", fontsize=10,
+        fontweight="bold", color=color, ha=align or "left", va="center" if align else "bottom",
         path_effects=_OUTLINE, fontfamily=families(), parse_math=False, annotation_clip=True,
     )  # fmt: skip
