@@ -95,7 +95,7 @@ def _of_row(table: Table, row: dict[str, object]) -> Iterator[tuple[str, str]]:
     for uid in _uids(row):
         if len(uid) > 64 or not re.fullmatch(RE_VALID_UID, uid):
             yield "PS3.5 9.1", f"'{uid}' is not a UID."
-    if table.kind in {"sop_classes", "contexts", "syntaxes"}:
+    if table.kind in {"sop_classes", "contexts", "syntaxes"} or (row.get("uid") and table.kind == "services"):
         yield from _named(str(row.get("uid", "")), str(row.get("name", "")))
     if table.kind == "contexts":
         unknown = [uid for uid in row["syntaxes"] if uid not in _syntaxes()]  # type: ignore[attr-defined]

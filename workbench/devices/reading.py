@@ -18,7 +18,7 @@ __all__ = ["COLUMNS", "load"]
 #: What a table of each kind has as columns: those every such table needs, then those that it may have.
 COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "services": ("name scu scp", "display note"),
+        "services": ("name scu scp", "uid display note"),
         "sop_classes": ("name uid", "scu scp note"),
         "contexts": ("name uid syntaxes", "syntax_names role extended note"),
         "syntaxes": ("name uid", "note"),
