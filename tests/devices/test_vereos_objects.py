@@ -6,8 +6,10 @@ Numbers of rows are counted in the document, table by table.
 import re
 
 import pytest
+from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 
+from workbench.conformance import check
 from workbench.devices import lint, profile
 from workbench.devices.claims import attributes, objects
 from workbench.devices.lint import violations
@@ -247,7 +249,7 @@ def _slips(vereos):
         ("fusion-pet-general-study", 9, "vr", "SQ"),
         ("fusion-pet-general-series", 25, "name", "Code Value"),
         ("fusion-multiframe-sc-sc-multi-frame-vector", 1, "vr", "IS"),
-        ("fusion-rtss-structure-set", 17, "depth", 0),
+        ("fusion-rtss-structure-set", 19, "depth", 0),
         ("fusion-mr-mr-image", 2, "presence", "VNAP"),
         ("fusion-ct", 4, "module", ""),
         ("console-ecg", 1, "usage", "CONDITIONAL"),
@@ -289,3 +291,46 @@ def test_presence_as_meant_is_what_the_types_allow(tables):
                 seen += 1
                 assert row["presence"] in allowed[type_], (table.id, row)
     assert seen > 150
+
+
+#: A value for each VR of the modules: to be there is enough.
+ANY = {
+    "AS": "040Y", "AT": 0x00182005, "CS": "X", "DA": "20160101", "DS": "1", "DT": "20160101", "FD": 1.0, "FL": 1.0,
+    "IS": "1", "LO": "X", "LT": "X", "OB": b"\0\0", "OW": b"\0\0", "PN": "X^X", "SH": "X", "SL": [1, 1], "SS": 1,
+    "ST": "X", "TM": "10", "UI": "1.2.3", "UL": 1, "US": 1,
+}  # fmt: skip
+
+
+def _a_value(listed, vr):
+    return _tag({"tag": listed["value"]}) if vr == "AT" and listed.get("value") else ANY[vr]
+
+
+def _with_all_that_is_listed(vereos, iod):
+    """An object with every attribute of its modules; a sequence has one item where something is listed below it."""
+    dataset = Dataset()
+    for row in (r for r in iod.records() if r["table"] and not r["table"].endswith("-extended")):
+        above = [(dataset, [])]
+        for listed in vereos.table(row["table"]).records():
+            vr, depth = listed["vr"].split("/")[0], listed.get("depth", 0)
+            item, items = above[depth]
+            if depth and not items:
+                items.append(item)
+            item.add_new(_tag(listed), vr, [] if vr == "SQ" else _a_value(listed, vr))
+            if vr == "SQ":
+                above = [*above[: depth + 1], (Dataset(), item[_tag(listed)].value)]
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SpecificCharacterSet = iod.uid, "1.2.3.4", "ISO_IR 100"
+    return dataset
+
+
+def test_an_object_with_all_that_is_listed_lacks_nothing_of_types_1_and_2(vereos, tables):
+    """By dciodvfy; but for the modules that the statement leaves out, which it demands of a structure set as well."""
+    left_out = {"FrameOfReferenceUID", "PositionReferenceIndicator", "Manufacturer"}
+    lacking = {f"fusion-{name}": left_out for name in ("ct", "mr", "pet", "rtss")}
+    lacking["console-ecg"] = {"AcquisitionContextSequence"}
+    iods = [t for t in tables if t.kind == "iod"]
+    assert len(iods) == 18
+    for iod in iods:
+        findings = check(_with_all_that_is_listed(vereos, iod))
+        missing = {f.path for f in findings if re.match(r"Missing attribute for Type [12] Required", f.message)}
+        assert missing == lacking.get(iod.id, set()), iod.id
+        assert not [f for f in findings if "before it was done" in f.message or "can't be written" in f.message], iod.id
