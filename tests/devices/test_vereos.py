@@ -186,6 +186,15 @@ def test_wildcards_and_ranges_are_asked_only_where_the_standard_has_them(vereos)
             assert "range" not in row["matching"] or row["vr"] in {"DA", "TM", "DT"}, (table.id, row["name"])
 
 
+def test_required_and_unique_keys_are_matched_at_their_level(vereos):
+    required = {"STUDY": {"0008,0020", "0008,0030", "0008,0050", "0010,0010", "0010,0020", "0020,0010", "0020,000D"},
+                "SERIES": {"0008,0060", "0020,0011", "0020,000E"}, "IMAGE": {"0020,0013", "0008,0018"}}  # fmt: skip
+    found = {(row.level, row.path.strip("()")): row.matching for row in keys(vereos, role="SCP", uid=FIND)}
+    for level, tags in required.items():
+        assert all("single" in found[level, tag] for tag in tags)
+    assert (found["SERIES", "0020,000D"], found["IMAGE", "0020,000D"], found["IMAGE", "0020,000E"]) == ("single",) * 3
+
+
 def test_the_performed_step_is_created_in_progress_and_set_to_an_end(vereos):
     created = {row.path: row for row in attributes(vereos, "mpps-create")}
     changed = {row.path: row for row in attributes(vereos, "mpps-set")}
@@ -277,6 +286,7 @@ def test_what_the_dictionary_has_against_the_print_is_known_as_slips(vereos):
         ("find-keys", "STUDY, SERIES, IMAGES"),
         ("find-contexts", "archive-manager"),
         ("find-scp-keys", "single universal range"),
+        ("commit-statuses", "request counts as stored"),
         ("mpps-set-statuses", "matching is complete"),
         ("film-session-color", "AUTO, HIGH, LOW, MED"),
         ("image-box-grayscale", "MONOCHROME2, RGB"),
