@@ -87,6 +87,15 @@ def hostile(dataset, uid):
     return dataset
 
 
+def told(image):
+    """Return a report whose every text carries a payload."""
+    dataset, item = copy.deepcopy(image), Dataset()
+    item.ValueType, item.RelationshipType, item.TextValue = "TEXT", SHORT, SCRIPT
+    item.ConceptNameCodeSequence = dataset.ConceptNameCodeSequence = image.ProcedureCodeSequence
+    dataset.ValueType, dataset.ContentSequence = "CONTAINER", [item]
+    return dataset
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """Every object that shows itself as HTML, made of hostile text, by the name of its class."""
@@ -112,6 +121,7 @@ def shown(tmp_path_factory):
     released = deid.apply(deid.plan(image), image, keys=keys)
     things = {
         "Summary": inspection.summary(image), "Tree": inspection.tree(image), "Differences": inspection.differences(image, other),
+        "Content": inspection.report(told(image)),
         "Plan": deid.plan(image), "Report": deid.report(deid.plan(image)), "Report of a release": deid.report(released),
         "Keys": keys,
         "Findings": Findings([Finding(Severity.ERROR, LONG, LONG, SCRIPT, LONG)]), "Audit": audit, "AuditLines": audit.lines,

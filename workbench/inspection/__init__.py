@@ -5,15 +5,15 @@ Does not know: how to change one, or where it comes from.
 """
 
 from workbench.inspection.differences import Difference, Differences, differences
-from workbench.inspection.report import Report, report
+from workbench.inspection.report import Content, report
 from workbench.inspection.summary import Summary, summary
 from workbench.inspection.table import table, to_csv, to_parquet
 from workbench.inspection.tree import Tree, tree
 
 __all__ = [
+    "Content",
     "Difference",
     "Differences",
-    "Report",
     "Summary",
     "Tree",
     "differences",

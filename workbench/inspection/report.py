@@ -17,7 +17,7 @@ from workbench.errors import AttributeUnusable
 from workbench.files import given
 from workbench.inspection._walk import element, multiple, text_of, uid_name
 
-__all__ = ["ContentItem", "Report", "report"]
+__all__ = ["Content", "ContentItem", "report"]
 
 _LONGEST = 400
 _SIMPLE = {
@@ -50,7 +50,7 @@ class ContentItem:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Report:
+class Content:
     """The content of a structured report: ``print()`` shows text, a notebook shows HTML.
 
     Parameters
@@ -68,7 +68,7 @@ class Report:
         return "\n".join([*map(str, self.items), *self._rest()])
 
     def __repr__(self) -> str:
-        return f"<Report of {len(self.items)} content items: print() shows it>"
+        return f"<Content of {len(self.items)} content items: print() shows it>"
 
     def _repr_html_(self) -> str:
         lines = [
@@ -81,7 +81,7 @@ class Report:
         return [f"… and more than {len(self.items):,} content items: max_items= shows more"] if self.more else []
 
 
-def report(dataset: Dataset, *, max_items: int = 2000) -> Report:
+def report(dataset: Dataset, *, max_items: int = 2000) -> Content:
     """Return what a structured report or a key object selection says, item by item.
 
     Parameters
@@ -109,7 +109,7 @@ def report(dataset: Dataset, *, max_items: int = 2000) -> Report:
     if not _text(given.one(dataset, what="a structured report"), "ValueType"):
         raise AttributeUnusable("There is no content tree to read: Value Type (0040,A040) is absent (PS3.3 C.17.3).")
     found = list(islice(_walked(dataset), max_items + 1))
-    return Report(tuple(found[:max_items]), len(found) > max_items)
+    return Content(tuple(found[:max_items]), len(found) > max_items)
 
 
 def _walked(dataset: Dataset) -> Iterator[ContentItem]:
