@@ -64,6 +64,8 @@ class Key:
         Tags of sequences and the attribute, joined by dots: ``(0040,0100).(0008,0060)``.
     matching : str
         Kinds of matching, joined by spaces: universal, single, wildcard, range, list, sequence; empty where it is only returned.
+    query : str
+        In which of several queries it is asked for, such as ``broad`` or ``patient``; empty where there is one query.
     """
 
     entity: str
@@ -73,6 +75,7 @@ class Key:
     path: str
     name: str
     matching: str
+    query: str
     source: str
 
 
@@ -212,11 +215,14 @@ def contexts(profile: Profile, *, entity: str = "", role: str = "", activity: st
 def keys(profile: Profile, *, entity: str = "", activity: str = "", role: str = "", uid: str = "") -> Keys:
     """Return the keys of queries; sequences stand before what is in them."""
     return Keys(
-        Key(table.entity, table.activity, table.uid, row.get("level", ""), path, row["name"], row["matching"], table.source)
+        Key(
+            table.entity, table.activity, table.uid, row.get("level", ""), path, row["name"], row["matching"],
+            row.get("query", ""), table.source,
+        )
         for table in profile.of_kind("keys", entity=entity, activity=activity, role=role)
         if uid in {"", table.uid}
         for path, row in _nested(table)
-    )
+    )  # fmt: skip
 
 
 def statuses(profile: Profile, *, entity: str = "", activity: str = "") -> Statuses:

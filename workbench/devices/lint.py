@@ -12,8 +12,9 @@ from functools import cache
 from pydicom._dicom_dict import DicomDictionary
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_description, dictionary_VR, keyword_for_tag
-from pydicom.uid import RE_VALID_UID
+from pydicom.uid import RE_VALID_UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from workbench.devices.claims import Context, contexts
 from workbench.devices.profile import Profile, Slip, Table
 from workbench.entities import Finding, Findings, Severity
 from workbench.standard import storage_classes, transfer_syntaxes
@@ -21,6 +22,7 @@ from workbench.standard import storage_classes, transfer_syntaxes
 __all__ = ["lint", "violations"]
 
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)$")
+_OPPOSED = ({"implicit", "explicit"}, {"little", "big"})
 _TAGGED = {"keys", "message", "module", "mapping", "deidentification"}
 
 
@@ -28,7 +30,7 @@ def lint(profile: Profile) -> Findings:
     """Return what a statement prints that breaks a rule.
 
     One error for every slip that the profile records, with what is printed, what is meant and the rule; then a warning for
-    every row, as meant, that still differs from the standard's tables: the system itself differs there.
+    every row, as meant, that still differs from the standard: the system itself differs there.
 
     Parameters
     ----------
@@ -42,12 +44,23 @@ def lint(profile: Profile) -> Findings:
     True
     """
     slips = [_of_slip(profile, slip) for slip in profile.slips]
-    return Findings([*slips, *violations(profile)])
+    return Findings([*slips, *violations(profile), *_without_default(profile)])
 
 
 def violations(profile: Profile) -> Findings:
     """Return what the rows of a profile, in its present view, have against the tables of the standard."""
     return Findings(found for table in profile.tables for found in _of_table(table))
+
+
+def _without_default(profile: Profile) -> Iterator[Finding]:
+    """Say which SOP classes an entity proposes without the default transfer syntax, other than in compressed form (PS3.5 10.1)."""
+    proposed: dict[tuple[str, str], tuple[Context, set[str]]] = {}
+    for context in contexts(profile, role="SCU"):
+        proposed.setdefault((context.entity, context.uid), (context, set()))[1].update(context.syntaxes)
+    for context, syntaxes in proposed.values():
+        if syntaxes & {ExplicitVRLittleEndian, ExplicitVRBigEndian} and ImplicitVRLittleEndian not in syntaxes:
+            message = "the default transfer syntax, Implicit VR Little Endian, is not proposed."
+            yield Finding(Severity.WARNING, f"{context.source} ({context.name})", "PS3.5 10.1", message, "")
 
 
 def _of_slip(profile: Profile, slip: Slip) -> Finding:
@@ -72,11 +85,13 @@ def _of_slip(profile: Profile, slip: Slip) -> Finding:
 
 
 def _called(row: Mapping[str, object]) -> str:
-    return str(row.get("name") or row.get("parameter") or row.get("uid") or next(iter(row.values()), ""))
+    """Return what a row is about: the first of its cells that says so."""
+    named = (row.get(column) for column in ("name", "parameter", "module", "uid"))
+    return str(next(filter(None, named), next(iter(row.values()), "")))
 
 
 def _said(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _section(rule: str) -> str:
@@ -171,7 +186,10 @@ def _alike(name: str, official: str, others: Iterable[str]) -> bool:
     one, other = _plain(name), _plain(official)
     if one == other:
         return True
-    return one not in others and (SequenceMatcher(None, one, other).ratio() >= 0.6 or set(one.split()) >= set(other.split()))
+    words, official_words = set(one.split()), set(other.split())
+    if any((pair & words) != (pair & official_words) for pair in _OPPOSED if pair & words and pair & official_words):
+        return False
+    return one not in others and (SequenceMatcher(None, one, other).ratio() >= 0.6 or words >= official_words)
 
 
 @cache

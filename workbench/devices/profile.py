@@ -12,13 +12,20 @@ from typing import Any, Literal
 from workbench.entities import html_table
 from workbench.errors import ProfileInvalid
 
-__all__ = ["OF_A_TABLE", "SLIP_FORMS", "Activity", "Cell", "Entity", "Policy", "Profile", "Slip", "Table"]
+__all__ = ["DOES", "OF_A_TABLE", "ROLES", "SLIP_FORMS", "Activity", "Cell", "Entity", "Policy", "Profile", "Slip", "Table"]
 
 Cell = str | int | float | bool | tuple[str, ...]
 View = Literal["meant", "printed"]
 
 #: How print can differ from what is meant; see :class:`Slip`.
 SLIP_FORMS = ("value", "joined", "repeated", "missing", "heading", "column")
+#: What systems do, as :attr:`Activity.does` has it.
+DOES = (
+    "verify", "worklist", "query", "retrieve", "receive", "acquire", "store", "step", "commit", "print", "media", "export",
+    "anonymise",
+)  # fmt: skip
+#: Roles on a network (PS3.7) and on media (PS3.10).
+ROLES = ("", "SCU", "SCP", "FSC", "FSR", "FSU")
 #: What a slip of a table as a whole (row 0) can be about.
 OF_A_TABLE = ("source", "title", "entity", "activity", "role", "uid")
 
@@ -106,7 +113,21 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A real-world activity, in the order of the statement: what is done, by which entity, when."""
+    """A real-world activity, in the order of the statement (PS3.2 A.4.1.3).
+
+    Parameters
+    ----------
+    name : str
+        As tables name it.
+    does : str
+        One of :data:`DOES`.
+    entity : str
+        Id of the application entity that does it; empty where none does, as in an acquisition.
+    source : str
+        Where the statement says so.
+    trigger : str
+        Who or what starts it.
+    """
 
     name: str
     does: str
@@ -129,8 +150,10 @@ class Table:
         Its number in the statement, or the section where it has none.
     title : str
         What it is about, in the words of the standard.
-    entity, activity, role : str
-        Which application entity it describes, doing what, as ``SCU`` or ``SCP``.
+    entity, activity : str
+        Id of the application entity that it describes, and in which activity.
+    role : str
+        One of :data:`ROLES`.
     uid : str
         SOP class of a message, an object or a table of keys.
     columns : tuple of str

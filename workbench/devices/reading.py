@@ -10,7 +10,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from workbench.devices.profile import OF_A_TABLE, SLIP_FORMS, Activity, Cell, Entity, Policy, Profile, Slip, Table
+from workbench.devices.profile import DOES, OF_A_TABLE, ROLES, SLIP_FORMS, Activity, Cell, Entity, Policy, Profile, Slip, Table
 from workbench.errors import ProfileInvalid
 
 __all__ = ["COLUMNS", "load"]
@@ -23,7 +23,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "contexts": ("name uid syntaxes", "syntax_names role extended note"),
         "syntaxes": ("name uid", "note"),
         "extended": ("feature offered", "uid note"),
-        "keys": ("name tag matching", "level depth required module vr type returned shown mapped source value note"),
+        "keys": ("name tag matching", "level depth required query module vr type returned shown mapped source value note"),
         "statuses": ("status meaning code behaviour", "action note"),
         "events": ("event behaviour", "action note"),
         "parameters": ("parameter default", "configurable unit values setting note"),
@@ -74,6 +74,8 @@ def load(text: str, *parts: str) -> Profile:
         found = Profile(**head, entities=entities, activities=activities, tables=tables, slips=slips)
     except TypeError as error:
         raise ProfileInvalid(f"Profile '{name}' has a field that no profile has, or lacks one: {error}.") from error
+    except KeyError as error:
+        raise ProfileInvalid(f"A table or a slip of profile '{name}' lacks {error}.") from error
     _consistent(found)
     return found
 
@@ -118,6 +120,8 @@ def _cell(cell: Any, sets: Mapping[str, tuple[str, ...]], where: str) -> Cell:
         return cell  # type: ignore[no-any-return]
     found: list[str] = []
     for part in cell:
+        if not isinstance(part, str):
+            raise ProfileInvalid(f"{where} has a list with {part!r} in it; lists are of text.")
         if part.startswith("@") and part[1:] not in sets:
             raise ProfileInvalid(f"{where} names the set '{part}', which the profile does not have.")
         found.extend(sets[part[1:]] if part.startswith("@") else (part,))
@@ -125,12 +129,13 @@ def _cell(cell: Any, sets: Mapping[str, tuple[str, ...]], where: str) -> Cell:
 
 
 def _consistent(profile: Profile) -> None:
-    """Every id once; tables and activities name entities that are there; slips point at what exists and differ from it."""
+    """Say where an id is there twice, or one is named that is not there, or a slip does not differ from what it points at."""
     ids = [table.id for table in profile.tables]
     entities = {entity.id for entity in profile.entities}
     twice = {table_id for table_id in ids if ids.count(table_id) > 1}
     if twice:
         raise ProfileInvalid(f"Profile '{profile.name}' has more than one table with the id {', '.join(sorted(twice))}.")
+    _of_known_words(profile)
     parts: tuple[Table | Activity, ...] = (*profile.tables, *profile.activities)
     for part in parts:
         if part.entity and part.entity not in entities:
@@ -140,6 +145,23 @@ def _consistent(profile: Profile) -> None:
             _pointing(slip, profile.table(slip.table), profile.name)
         elif slip.column not in {f.name for f in fields(profile.entity(slip.table.removeprefix("entities.")))}:
             raise ProfileInvalid(f"Profile '{profile.name}': a slip names '{slip.column}', which entities do not have.")
+
+
+def _of_known_words(profile: Profile) -> None:
+    """Say where an activity, a role or a table of a module is none."""
+    for activity in profile.activities:
+        if activity.does not in DOES:
+            raise ProfileInvalid(
+                f"{activity.source} of profile '{profile.name}' does '{activity.does}', which is none of {', '.join(DOES)}."
+            )
+    for table in profile.tables:
+        if table.role not in ROLES:
+            where = f"Table '{table.id}' of profile '{profile.name}'"
+            raise ProfileInvalid(f"{where} has the role '{table.role}', which is none of {', '.join(ROLES[1:])}.")
+    for table in profile.of_kind("iod"):
+        for row in table.records():
+            if row.get("table"):
+                profile.table(row["table"])
 
 
 def _pointing(slip: Slip, table: Table, profile: str) -> None:
