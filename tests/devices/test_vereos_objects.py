@@ -258,6 +258,7 @@ def _slips(vereos):
         ("console-dose-sr-sr-document-content", 3, "presence", "EMPTY"),
         ("console-general-rules", 2, "rule", "in saved secondary captures only"),
         ("console-dose-sr-sr-document-content", 9, "value", "TID 10011"),
+        ("console-tid-1002", 0, "depth", 1),
         ("console-tid-10012", 2, "value_type", "NUMBER"),
         ("console-tid-10015", 1, "concept", "Dose Check Details"),
     ],
