@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from pydicom import config as pydicom_config
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
 from tests.conftest import free_port
 from workbench import conformance, deid, inspection, phantoms, quantification, rendering
@@ -213,6 +214,99 @@ def test_no_error_names_a_patient(worked, instances, identities, heard, tmp_path
     assert len(kinds) >= 15, kinds
     assert named(said, identities) == []
     assert named(heard.of("workbench", "pynetdicom", "highdicom"), identities) == []
+
+
+CANARY = "XQCANARY"
+#: values that are invalid for their VR, each with a name in it: pydicom would quote them in its warnings
+INVALID = {
+    "PatientName": f"{CANARY}^" * 12, "PatientID": CANARY * 12, "PatientBirthDate": f"DOE^{CANARY}", "StudyDate": f"{CANARY}DATE",
+    "StudyTime": f"{CANARY}TIME", "PatientAge": f"{CANARY}AGE", "AccessionNumber": CANARY * 4, "PatientSex": f"{CANARY.lower()}^",
+    "AcquisitionDateTime": f"{CANARY}DT", "InstitutionName": CANARY * 20, "OtherPatientNames": [f"{CANARY}=a=b=c=d", CANARY * 9],
+    "PatientBirthTime": f"{CANARY}", "StudyID": CANARY * 3, "DeviceSerialNumber": CANARY * 9,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def invalid():
+    """A whole CT slice with a name in the place of every kind of value."""
+    (image,) = phantoms.ct_series(1, rows=64)
+    image = copy.deepcopy(image)
+    with pydicom_config.disable_value_validation():
+        for keyword, value in INVALID.items():
+            tag = tag_for_keyword(keyword)
+            image.add(DataElement(tag, dictionary_VR(tag), value))
+    return image
+
+
+def worked_on(dataset, folder):
+    """Do everything with a dataset that has a door; return what was refused, by the name of the door."""
+    keys, refused = deid.Keys.create(folder / "key"), {}
+    path = folder / "invalid.dcm"
+    with Department(folder / "theirs", instances=[]) as department, Archive(folder / "ours") as archive:
+        peer = department.peer
+        doors = {
+            "save": lambda: save(dataset, path),
+            "read": lambda: read(path).dataset,
+            "summary": lambda: repr(inspection.summary(read(path).dataset)),
+            "tree": lambda: repr(inspection.tree(read(path).dataset)),
+            "table": lambda: inspection.table([read(path).dataset], list(INVALID)),
+            "differences": lambda: inspection.differences(read(path).dataset, phantoms.ct_series(1, rows=64)[0]),
+            "plan": lambda: deid.apply(deid.plan(read(path).dataset), read(path).dataset, keys=keys),
+            "release": lambda: release.release([read(path).dataset], keys=keys, folder=folder / "released"),
+            "check": lambda: conformance.check_many([path, read(path).dataset]),
+            "figure": lambda: rendering.pixels(read(path).dataset),
+            "measure": lambda: annotate.annotate([annotate.measure(read(path).dataset, Circle((32, 32), 6))]),
+            "add": lambda: archive.add(read(path).dataset),
+            "open": lambda: [archive.open(ref) for ref in archive],
+            "store": lambda: store(peer, [path]),
+            "find": lambda: pull.find(peer, PatientName="*"),
+            "find images": lambda: find(peer, level="PATIENT", model="PATIENT", keys={"PatientID": "*"}).table(),
+            "retrieve": lambda: pull.retrieve(peer, pull.find(peer), into=archive),
+            "push": lambda: exchange.push(peer, [read(path).dataset]),
+        }
+        for name, act in doors.items():
+            try:
+                act()
+            except WorkbenchError as error:
+                refused[name] = str(error)
+    return refused
+
+
+def test_no_warning_of_a_library_quotes_an_invalid_value(invalid, tmp_path, heard, capfd):
+    """What pydicom warns of, it quotes: none of it reaches a user's screen, log or standard error."""
+    before = len(heard.lines)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        refused = worked_on(invalid, tmp_path)
+    assert set(refused) <= {"measure"}, refused
+    texts = [*(str(w.message) for w in warned), *refused.values(), *(line for _, line in heard.lines[before:]), *capfd.readouterr()]
+    assert [text[:200] for text in texts if CANARY.lower() in text.lower()] == []
+
+
+def test_pydicom_would_quote_one():
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        Dataset().PatientBirthDate = INVALID["PatientBirthDate"]
+    assert [w for w in warned if CANARY in str(w.message)]
+
+
+def test_nor_does_a_command(invalid, tmp_path):
+    environment = os.environ | {"WORKBENCH_PEERS": str(tmp_path / "peers.toml"), "PYTHONWARNINGS": "always"}
+    save(invalid, tmp_path / "in" / "invalid.dcm")
+    with Department(instances=[]) as department:
+        title = f"{department.peer.ae_title}@{department.peer.host}:{department.peer.port}"
+        commands = [
+            ("store", title, "in"), ("find", title, "StudyDate="),
+            ("retrieve", title, "--study", invalid.StudyInstanceUID, "--into", "o"),
+            ("deid", "in", "released", "--key", "key"), ("check", "in"), ("show", "in"), ("tree", "in/invalid.dcm"),
+            ("render", "in/invalid.dcm", "a.png"),
+        ]  # fmt: skip
+        for command in commands:
+            done = subprocess.run([WORKBENCH, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+            assert CANARY.lower() not in done.stderr.lower(), command
+            assert "Traceback" not in done.stderr
+            if command[0] not in {"find", "show", "tree"}:
+                assert CANARY.lower() not in done.stdout.lower(), command
 
 
 def test_no_command_names_a_patient_on_standard_error(worked, instances, identities, tmp_path):
