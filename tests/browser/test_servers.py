@@ -117,4 +117,5 @@ def test_a_second_start_at_the_same_port_says_what_to_do(started):
     assert re.search(rf"ServerRefused.*Port {port} of 127\.0\.0\.1 is in use.*stop\(\) it.*port=0", said), said
     assert listens(port)
     opened.page.evaluate("() => { const at = document.querySelector('.jp-WindowedPanel-outer'); at.scrollTop = at.scrollHeight; }")
+    opened.page.wait_for_timeout(800)
     opened.picture("second_start")
