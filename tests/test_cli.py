@@ -245,6 +245,7 @@ def test_datasets(desk):
 
 
 def test_csv_is_safe_for_spreadsheets(desk, department):
+    """B03: the table that a command writes goes through the same door as a notebook's."""
     done = desk.run("find", "demo", "--csv", "found.csv")
     assert "found.csv" in done.stderr
     header, *rows = (desk.folder / "found.csv").read_text().splitlines()
@@ -615,6 +616,7 @@ def test_stopping_a_release(desk, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_a_server(desk, tmp_path, number):
+    """B07: Ctrl-C and SIGTERM free the port."""
     port = free_port()
     process = desk.begin("serve", "--port", port, "--folder", tmp_path / "archive")
     until(lambda: listens(port))

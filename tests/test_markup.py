@@ -160,6 +160,7 @@ def test_every_class_that_shows_itself_is_tried(shown):
 
 
 def test_no_payload_becomes_markup(shown):
+    """B01: a parser finds no element of the payload in anything that shows itself."""
     assert {name: acting for name, text in shown.items() if (acting := Markup(text).acting)} == {}
 
 
@@ -188,6 +189,7 @@ def test_this_test_would_see_one():
 
 
 def test_the_viewer_and_its_picture(shown):
+    """B01: the widget and its still picture."""
     image = hostile(phantoms.ct_series(1, rows=32)[0], "1.2.826.0.1.3680043.10.1")
     viewer = Viewer([image])
     bundle, metadata = viewer._repr_mimebundle_()

@@ -105,6 +105,7 @@ def test_after_fast_scrolling_the_last_wanted_frame_is_shown(notebook):
 
 
 def test_a_reloaded_page_without_its_kernel_says_so(notebook):
+    """B04: no kernel, a clear state, and no error in the browser."""
     opened = notebook([STACK, SHOW], name="stale")
     opened.run_all()
     page = opened.page
