@@ -171,7 +171,7 @@ pushed
 # %%
 department.stop()
 archive.close()
-audit
+audit.lines
 
 # %%
 assert audit.lines.verified
