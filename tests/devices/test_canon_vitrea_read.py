@@ -123,7 +123,7 @@ def test_created_objects_name_the_tables_of_their_modules(vitrea):
         assert {row.presence for row in rows} <= {"ALWAYS", "ANAP", "EMPTY"}
         assert all(row.vr for row in rows)
     states = attributes(vitrea, *by_uid["1.2.840.10008.5.1.4.1.1.11.1"].modules)
-    assert next(row.value for row in states if row.name == "Presentation LUT Shape") == "IDENTITY, INVERSE"
+    assert next(row.value for row in states if row.name == "Presentation LUT Shape") == "IDENTITY | INVERSE"
     assert "(0070,0001).(0070,0008).(0070,0006)" in {row.path for row in states}
 
 

@@ -117,7 +117,7 @@ def test_two_kinds_of_objects_are_created(optos):
         ("Table 28, row 19", "tag is printed as '(2050, 0020)', '(2050,0020)' is meant."),
         ("Table 30, row 9", "vr is printed as 'FL', 'CS' is meant."),
         ("Table 31, row 11", "'GA-11A | GA-11E | GA-11F', 'G-A11A | G-A11E | G-A12F' is meant."),
-        ("Table 35, row 6", "source is printed as 'AUTO', 'MWL / AUTO' is meant."),
+        ("Table 35, row 6", "source is printed as 'AUTO', 'MWL, AUTO' is meant."),
     ],
 )
 def test_slips_are_told(optos, place, said):
