@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.devices import names
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -32,6 +34,10 @@ def test_the_notebooks_are_in_the_wheel(wheel):
     notebooks = {f"workbench/notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")}
     assert notebooks
     assert notebooks <= set(wheel.namelist())
+
+
+def test_the_device_profiles_are_in_the_wheel(wheel):
+    assert {f"workbench/devices/profiles/{name}.toml" for name in names()} <= set(wheel.namelist())
 
 
 def test_it_has_a_command_a_licence_and_no_tests(wheel):

@@ -5,8 +5,24 @@ Does not know: how to connect, and what a claim looks like on the wire.
 """
 
 from workbench.devices.catalog import names, profile, profiles
-from workbench.devices.claims import Attribute, Context, Key, ObjectClass, Parameter, SopClass, Status
-from workbench.devices.lint import lint
+from workbench.devices.claims import (
+    Attribute,
+    Context,
+    Key,
+    ObjectClass,
+    Parameter,
+    SopClass,
+    Status,
+    attributes,
+    contexts,
+    keys,
+    objects,
+    parameters,
+    sop_classes,
+    statuses,
+)
+from workbench.devices.lint import lint, violations
+from workbench.devices.overview import overview
 from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
 
 __all__ = [
@@ -23,8 +39,17 @@ __all__ = [
     "SopClass",
     "Status",
     "Table",
+    "attributes",
+    "contexts",
+    "keys",
     "lint",
     "names",
+    "objects",
+    "overview",
+    "parameters",
     "profile",
     "profiles",
+    "sop_classes",
+    "statuses",
+    "violations",
 ]

@@ -1,0 +1,125 @@
+"""The commands about device profiles: their output against the documents, their refusals."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from workbench.cli import app
+from workbench.devices import lint, names, profile
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, ["device", *arguments])
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+def as_json(*arguments):
+    return json.loads(run(*arguments, "--json"), parse_constant=pytest.fail)
+
+
+def entity(name, entity_id, *arguments):
+    (found,) = [entity for entity in as_json("show", name, *arguments)["entities"] if entity["id"] == entity_id]
+    return found
+
+
+def test_all_systems_are_listed():
+    rows = as_json("list")
+    assert [row["name"] for row in rows] == list(names())
+    assert {row["title"] for row in rows} >= {"Topcon SP-1P specular microscope"}
+    assert all(row["tables"] > 20 and row["slips"] > 20 for row in rows)
+    assert "optos-v2-vantage" in run("list")
+
+
+@pytest.mark.parametrize(
+    ("name", "entity_id", "role", "classes", "syntaxes"),
+    [
+        ("meddream-videostation", "storage-server", "SCP", 236, 45),
+        ("canon-vitrea-read", "storage-scu", "SCU", 49, 3),
+        ("canon-vitrea-read", "storage-scp", "SCP", 49, 12),
+        ("optos-v2-vantage", "storage", "SCU", 4, 5),
+        ("topcon-sp1p", "storage", "SCU", 1, 3),
+    ],
+)
+def test_counts_by_role_are_those_of_the_document_as_printed(name, entity_id, role, classes, syntaxes):
+    found = entity(name, entity_id, "--printed")
+    assert len(found["sop_classes"][role]) == classes
+    assert len(found["transfer_syntaxes"][role]) == syntaxes
+    assert list(found["sop_classes"]) == [role]
+
+
+def test_what_is_meant_differs_from_what_is_printed():
+    assert len(entity("meddream-videostation", "storage-server")["sop_classes"]["SCP"]) == 237
+    uids = {view: entity("topcon-sp1p", "patient-query", *view)["sop_classes"]["SCU"][0]["uid"] for view in ((), ("--printed",))}
+    assert uids == {(): "1.2.840.10008.5.1.4.1.2.1.1", ("--printed",): "1.2.840.10008.5.1.4.1.2.2.1"}
+    assert as_json("show", "topcon-sp1p", "--printed")["view"] == "printed"
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_is_shown_holds_every_part_of_the_profile(name):
+    said, found = as_json("show", name), profile(name)
+    assert [e["name"] for e in said["entities"]] == [e.name for e in found.entities]
+    assert [a["does"] for a in said["activities"]] == [a.does for a in found.activities]
+    assert {t["id"]: t["rows"] for t in said["tables"]} == {t.id: len(t.rows) for t in found.tables}
+    assert said["slips"] == len(found.slips)
+    shown = run("show", name)
+    assert found.title in shown
+    assert found.summary in shown
+    assert all(e.id in shown for e in found.entities)
+    assert all(t.id in shown for t in found.tables)
+
+
+def test_policies_and_titles_are_said():
+    found = entity("optos-v2-vantage", "worklist")
+    assert found["ae_title"] == "OPTOS-WRKQRY"
+    assert found["policy"]["limit"] == 100
+    assert "port" not in found
+
+
+def test_one_table_is_shown_with_its_rows():
+    rows = as_json("show", "optos-v2-vantage", "--table", "de-identification")
+    assert [row["value"] for row in rows] == ["XXXXX", "00000", "11111111", "O"]
+    printed = run("show", "optos-v2-vantage", "--table", "storage-contexts", "--printed")
+    assert printed.startswith("Table 8: ")
+    assert "Implicit VR, Little Endian; Implicit VR Big Endian" in printed
+
+
+@pytest.mark.parametrize("name", names())
+def test_findings_are_printed_and_are_no_failure(name):
+    rows, findings = as_json("lint", name), lint(profile(name))
+    assert [row["message"] for row in rows] == [finding.message for finding in findings]
+    assert {"severity", "path", "section", "message", "remedy"} == rows[0].keys()
+    shown = run("lint", name)
+    slips = len(profile(name).slips)
+    assert shown.startswith(f"{slips} slips of the document, {len(findings) - slips} difference")
+    assert all(row["message"] in shown for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "topcon"], "ProfileUnknown: There is no device profile 'topcon'. Did you mean 'topcon-sp1p'?"),
+        (["lint", "../secret"], "ProfileUnknown: There is no device profile '../secret'. There are: canon-vitrea-read"),
+        (["show", "topcon-sp1p", "--table", "keys"], "ProfileInvalid: Profile 'topcon-sp1p' has no table 'keys'. It has: "),
+    ],
+)
+def test_refusals_are_one_sentence_and_exit_code_two(arguments, said):
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.cli", "device", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_help_reads_no_profile():
+    code = (
+        "from typer.testing import CliRunner; from workbench.cli import app; from workbench.devices import catalog;"
+        "print(CliRunner().invoke(app, ['device', '--help']).exit_code, catalog.profile.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "0"]

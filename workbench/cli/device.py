@@ -1,0 +1,118 @@
+"""Commands about device profiles: which there are, what one claims, what its statement gets wrong.
+
+Knows: how a profile is told on a terminal.
+Does not know: what profiles are made of.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+import workbench as wb
+from workbench.cli._console import count, put, show_json, show_table
+
+__all__ = ["device"]
+
+device = typer.Typer(help="Real systems as their conformance statements describe them.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DeviceName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a profile (see 'workbench device list').")]
+
+
+@device.command("list")
+def list_devices(as_json: AsJson = False) -> None:
+    """Print the systems that have a profile."""
+    rows = [
+        {
+            "name": name, "title": found.title, "version": found.version, "entities": len(found.entities),
+            "tables": len(found.tables), "slips": len(found.slips),
+        }
+        for name, found in wb.devices.profiles().items()
+    ]  # fmt: skip
+    show_table(rows, as_json)
+
+
+@device.command("show")
+def show_device(
+    name: DeviceName,
+    printed: Annotated[bool, typer.Option("--printed", help="As printed in the document, with its slips.")] = False,
+    table: Annotated[str, typer.Option(metavar="ID", help="Only the rows of this table of the profile.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print what a system claims: its entities with SOP classes and transfer syntaxes by role, its activities, objects, tables."""
+    found = wb.devices.profile(name)
+    found = found.as_printed() if printed else found
+    if table:
+        rows = found.table(table)
+        show_table(_cells(rows.records()), as_json, title=f"{rows.source}: {rows.title}")
+    elif as_json:
+        show_json(wb.devices.overview(found))
+    else:
+        _show(wb.devices.overview(found))
+
+
+@device.command("lint")
+def lint_device(name: DeviceName, as_json: AsJson = False) -> None:
+    """Print where a statement contradicts the standard or itself: what is printed, what is meant, the rule."""
+    findings = wb.devices.lint(wb.devices.profile(name))
+    if as_json:
+        show_json(findings.records())
+        return
+    differs = len(findings) - len(findings.errors)
+    title = f"{count(len(findings.errors), 'slip')} of the document, {count(differs, 'difference')} of the system itself"
+    rows = [{"severity": f.severity, "at": f.path, "message": f.message, "rule": f.remedy or f.section} for f in findings]
+    show_table(rows, as_json, title=title)
+
+
+def _show(said: dict[str, Any]) -> None:
+    put(f"{said['title']} {said['version']}", said["summary"], f"{said['statement']}. DICOM {said['edition']}.")
+    if said["view"] == "printed":
+        put("Everything as printed, slips included.")
+    parts = (
+        ("Application entities", [_entity(entity) for entity in said["entities"]]),
+        ("Activities", said["activities"]),
+        (
+            "SOP classes",
+            _classes(said),
+        ),
+        ("Transfer syntaxes", _syntaxes(said)),
+        ("Created objects", said["objects"]),
+        ("Tables", said["tables"]),
+    )
+    for title, rows in parts:
+        if rows:
+            put("")
+            show_table(rows, False, title=f"{title}: {len(rows)}")
+
+
+def _entity(said: dict[str, Any]) -> dict[str, Any]:
+    counts = {
+        f"{role} {what}": len(said[key].get(role, ()))
+        for role in ("SCU", "SCP")
+        for what, key in (("classes", "sop_classes"), ("syntaxes", "transfer_syntaxes"))
+    }
+    policy = ", ".join(f"{name} {value}" for name, value in said["policy"].items())
+    return {"entity": said["id"], "ae_title": said.get("ae_title"), "port": said.get("port"), **counts, "policy": policy}
+
+
+def _classes(said: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"entity": entity["id"], "role": role, "uid": row["uid"], "name": row["name"], "source": row["source"]}
+        for entity in said["entities"]
+        for role, rows in entity["sop_classes"].items()
+        for row in rows
+    ]
+
+
+def _syntaxes(said: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"entity": entity["id"], "role": role, "uid": row["uid"], "name": row["name"]}
+        for entity in said["entities"]
+        for role, rows in entity["transfer_syntaxes"].items()
+        for row in rows
+    ]
+
+
+def _cells(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with lists as text."""
+    return [{name: "; ".join(cell) if isinstance(cell, tuple) else cell for name, cell in row.items()} for row in rows]
