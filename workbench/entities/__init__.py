@@ -5,6 +5,7 @@ Does not know: files, networks, pixels.
 """
 
 from workbench.entities.codes import Code
+from workbench.entities.films import Film, FilmBox, FilmCell, FilmImage, FilmLut, FilmSession
 from workbench.entities.findings import Finding, Findings, Severity
 from workbench.entities.marks import Circle, Ellipse, Mark, Point, Polyline, Text, Vertex, is_inside
 from workbench.entities.peers import Peer, Timeouts, ae_title_checked
@@ -17,6 +18,12 @@ __all__ = [
     "Circle",
     "Code",
     "Ellipse",
+    "Film",
+    "FilmBox",
+    "FilmCell",
+    "FilmImage",
+    "FilmLut",
+    "FilmSession",
     "Finding",
     "Findings",
     "InstanceRef",

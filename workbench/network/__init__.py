@@ -7,6 +7,7 @@ Does not know: pixels, people.
 from workbench.network.addressbook import AddressBook, as_peer
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
+from workbench.network.printing import PrintOutcome, PrintReport, PrintRow, print_images
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
@@ -17,6 +18,9 @@ __all__ = [
     "AddressBook",
     "EchoReport",
     "Found",
+    "PrintOutcome",
+    "PrintReport",
+    "PrintRow",
     "RetrieveReport",
     "Retrieved",
     "Retry",
@@ -28,6 +32,7 @@ __all__ = [
     "as_peer",
     "echo",
     "find",
+    "print_images",
     "retrieve",
     "store",
     "web_client",

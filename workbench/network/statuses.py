@@ -1,4 +1,4 @@
-"""DIMSE statuses in words (PS3.7 Annex C, PS3.4 C.4), and what to try.
+"""DIMSE statuses in words (PS3.7 Annex C, PS3.4 C.4 and H.4), and what to try.
 
 Knows: status codes and their classes.
 Does not know: associations.
@@ -46,6 +46,21 @@ _WORDS = {
     0xB000: "complete, with one or more failures or warnings",
     0xB006: "elements discarded",
     0xB007: "dataset does not match the SOP class",
+    0xB600: "memory allocation not supported",
+    0xB601: "printing of a whole film session (collation) not supported",
+    0xB602: "film session without image boxes: an empty page",
+    0xB603: "film box without image boxes: an empty page",
+    0xB604: "image larger than its image box: it was made smaller",
+    0xB605: "density outside of the printer's range: its own limit was taken",
+    0xB609: "image larger than its image box: it was cropped",
+    0xB60A: "image larger than its image box: it was decimated",
+    0xC600: "film session without film boxes",
+    0xC601: "no print job: the print queue is full",
+    0xC602: "no print job: the print queue is full",
+    0xC603: "image larger than its image box",
+    0xC605: "not enough memory in the printer for the image",
+    0xC613: "combined image larger than its image box",
+    0xC616: "an earlier film box was not printed yet, and whole sessions can't be printed",
     CANCELLED: "cancelled",
     0xFF00: "pending",
     0xFF01: "pending; optional keys are not supported",

@@ -1,0 +1,114 @@
+"""Printing with DCMTK: our user at its dcmprscp, its dcmpsprt and dcmprscu at our printer (case S12)."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from tests.conftest import RunningPeer, free_port, running
+from workbench.entities import FilmBox, FilmImage, FilmLut, FilmSession, Peer
+from workbench.network import print_images
+from workbench.network.printing import PrintOutcome
+
+pytestmark = pytest.mark.peers
+
+#: A printer as DCMTK's configuration has it; the rest is given where it matters.
+SETTINGS = {
+    "Aetitle": "PRINTER", "Description": "test", "Hostname": "localhost", "Type": "LOCALPRINTER", "DisableNewVRs": "false",
+    "FilmDestination": r"MAGAZINE\PROCESSOR", "FilmSizeID": r"8INX10IN\14INX17IN", "ImplicitOnly": "false",
+    "MagnificationType": r"REPLICATE\BILINEAR\CUBIC", "MaxDensity": r"320\300", "MaxPDU": "32768",
+    "MediumType": r"PAPER\CLEAR FILM\BLUE FILM", "ResolutionID": r"STANDARD\HIGH", "SmoothingType": r"NONE\1",
+    "Supports12Bit": "true", "SupportsDecimateCrop": "true", "SupportsImageSize": "true", "SupportsPresentationLUT": "true",
+    "SupportsTrim": "true", "DisplayFormat": r"1,1\2,1\2,2", "BorderDensity": r"150\BLACK\WHITE",
+    "EmptyImageDensity": r"20\BLACK\WHITE", "PresentationLUTMatchRequired": "false", "PresentationLUTinFilmSession": "false",
+    "SessionPrinting": "false",
+}  # fmt: skip
+
+
+def configuration(folder: Path, **settings: object) -> str:
+    for name in ("log", "psdb", "spool"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    printer = "\n".join(f"{name} = {value}" for name, value in (SETTINGS | settings).items())
+    return (
+        f"[[GENERAL]]\n[APPLICATION]\nLogDirectory = {folder}/log\nLogFile = general.log\nLogLevel = INFO\n"
+        f"[DATABASE]\nDirectory = {folder}/psdb\n[LUT]\nDirectory = {folder}/luts\n[PRINT]\nDirectory = {folder}/spool\n"
+        "DetailedLog = true\nBinaryLog = true\nSpooler = dcmprscu\nServer = dcmprscp\nSleep = 1\nDeletePrintJobs = false\n"
+        f"[NETWORK]\naetitle = WORKBENCH\n[[COMMUNICATION]]\n[PRINTER]\n{printer}\n"
+    )
+
+
+@pytest.fixture
+def dcmprscp(program: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., RunningPeer]]:
+    """A function that starts DCMTK's print server with extra settings; what it prints is in ``folder / 'psdb'``."""
+    started = []
+
+    def start(**settings: object) -> RunningPeer:
+        port = free_port()
+        folder = tmp_path / f"dcmprscp-{port}"
+        folder.mkdir()
+        (folder / "print.cfg").write_text(configuration(folder, Port=port, **settings))
+        arguments = [program("dcmprscp"), "-v", "-c", str(folder / "print.cfg"), "-p", "PRINTER", "+d"]
+        context = running(arguments, port=port, cwd=folder, log=folder / "log.txt")
+        process = context.__enter__()
+        started.append(context)
+        return RunningPeer(Peer(name="dcmprscp", ae_title="PRINTER", port=port), folder, process)
+
+    yield start
+    for context in started:
+        context.__exit__(None, None, None)
+
+
+def ramp(bits: int = 8, rows: int = 64, columns: int = 96) -> FilmImage:
+    values = np.linspace(0, 2**bits - 1, rows * columns).round().reshape(rows, columns)
+    return FilmImage(values.astype("<u1" if bits == 8 else "<u2").tobytes(), rows, columns, bits)
+
+
+def stored(peer: RunningPeer) -> tuple[list[pydicom.Dataset], list[pydicom.Dataset]]:
+    """Stored Print objects and hardcopy images that dcmprscp has written."""
+    datasets = [pydicom.dcmread(path) for path in sorted((peer.folder / "psdb").rglob("*.dcm"))]
+    films = [d for d in datasets if d.SOPClassUID == "1.2.840.10008.5.1.1.27"]
+    return films, [d for d in datasets if d.SOPClassUID == "1.2.840.10008.5.1.1.29"]
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_dcmprscp_prints_every_film_with_the_pixels_that_were_sent(dcmprscp, bits):
+    printer = dcmprscp()
+    images = [ramp(bits, rows=40 + n) for n in range(6)]
+    report = print_images(
+        printer.peer, images, box=FilmBox("2x2", size="8INX10IN"), session=FilmSession(copies=2, medium="CLEAR FILM", label="TEST")
+    )
+    assert report.is_printed, report.records()
+    assert report.films == 2
+    films, hardcopies = stored(printer)
+    assert len(films) == 2
+    assert sorted(f.Rows for f in hardcopies) == [40, 41, 42, 43, 44, 45]
+    for hardcopy in hardcopies:
+        assert hardcopy.BitsStored == bits
+        assert hardcopy.PixelData.rstrip(b"\0") == images[hardcopy.Rows - 40].pixels.rstrip(b"\0")
+
+
+def test_every_operation_is_carried_out_and_deleted_again(dcmprscp):
+    printer = dcmprscp()
+    report = print_images(printer.peer, [ramp(12)], lut=FilmLut("LIN OD"))
+    steps = [row.step for row in report]
+    assert steps == ["printer", "film session", "presentation LUT", "film", "image", "print film", "delete film",
+                     "delete film session", "delete presentation LUT"]  # fmt: skip
+    assert {row.outcome for row in report} == {PrintOutcome.DONE}, report.records()
+    log = "\n".join(path.read_text(errors="replace") for path in (printer.folder).rglob("*") if path.suffix in {".log", ".txt"})
+    assert len(re.findall(r"N-DELETE", log)) >= 3
+
+
+def test_a_table_for_eight_bits_and_an_image_of_twelve_are_0106(dcmprscp):
+    printer = dcmprscp(PresentationLUTMatchRequired="true")
+    lut = FilmLut(values=tuple(range(256)), bits=10)
+    good = print_images(printer.peer, [ramp(8)], lut=lut)
+    assert good.is_printed, good.records()
+    bad = print_images(printer.peer, [ramp(12)], lut=lut)
+    assert not bad.is_printed
+    failed = [row for row in bad if row.outcome is PrintOutcome.FAILED]
+    assert [(row.step, row.position, row.status) for row in failed] == [("image", 1, "0x0106")]
+    assert [row.step for row in bad[-2:]] == ["delete film session", "delete presentation LUT"]
+    assert len(stored(printer)[0]) == 1
