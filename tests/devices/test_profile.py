@@ -112,6 +112,11 @@ def test_sets_of_transfer_syntaxes_are_spelt_out():
         (HEAD + TABLE.replace("@plain", "@fancy"), "names the set '@fancy', which the profile does not have"),
         (HEAD + TABLE.replace('"@plain"', "5"), "has a list with 5 in it; lists are of text"),
         (HEAD + TABLE.replace('"asker"', '"teller"'), "Table 2 names the entity 'teller', which is not there"),
+        (
+            HEAD + '[[tables]]\nid = "m"\nkind = "module"\nsource = "Table 3"\ntitle = "M"\ncolumns = ["name", "tag", "presence"]\n'
+            'rows = [["Modality", "(0008,0060)", "ALLWAYS"]]',
+            "Table 'm' of profile 'some' says ALLWAYS as presence; there are ALWAYS, ANAP",
+        ),
         (HEAD + TABLE.replace('"SCU"', '"USER"'), "has the role 'USER', which is none of SCU, SCP"),
         (HEAD + TABLE + TABLE, "more than one table with the id contexts"),
         (HEAD + TABLE + SLIP.replace('"contexts"', '"context"'), "has no table 'context'"),

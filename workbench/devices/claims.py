@@ -4,6 +4,7 @@ Knows: which column of which kind of table holds what.
 Does not know: how tables are written (profile), whether they are right (lint).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -122,10 +123,13 @@ class Attribute:
 
     Parameters
     ----------
+    value : str
+        What it holds; `` | `` stands between alternatives, a backslash between the values of one element.
     presence : str
-        ALWAYS, VNAP, ANAP, ANAPCV, ANAPEV, EMPTY or COND, where the statement says so.
+        ALWAYS, VNAP, ANAP, ANAPCV, ANAPEV, EMPTY or COND, where the statement says so (PS3.2).
     origin : str
-        USER, AUTO, CONFIG, MWL, COPY, IMAGE, FIXED ..., where the statement says so.
+        Where the value comes from, joined by commas: USER, AUTO (made by the system), CONFIG, MWL (worklist), QUERY (patient
+        query), COPY and IMAGE (another object), FIXED, IMPLICIT; empty where the statement does not say.
     """
 
     module: str
@@ -137,6 +141,24 @@ class Attribute:
     presence: str
     origin: str
     source: str
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The alternatives of its value; empty where any will do."""
+        return tuple(self.value.split(" | ")) if self.value else ()
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where its value comes from, the first choice first."""
+        return tuple(filter(None, re.split(r"\s*,\s*", self.origin)))
+
+    @property
+    def tags(self) -> tuple[int, ...]:
+        """Its path as numbers; empty where a group is repeated, as in (60xx,0010)."""
+        try:
+            return tuple(int(tag.strip("()").replace(",", ""), 16) for tag in self.path.split("."))
+        except ValueError:
+            return ()
 
 
 class SopClasses(Rows[SopClass]):

@@ -31,7 +31,7 @@ def overview(profile: Profile) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from workbench.devices import overview, profile
+    >>> from workbench.devices import profile
     >>> worklist = overview(profile("topcon-sp1p"))["entities"][1]
     >>> worklist["ae_title"], [row["name"] for row in worklist["sop_classes"]["SCU"]]
     ('TP_AM_SP1P_001', ['Modality Worklist Information Model-FIND'])

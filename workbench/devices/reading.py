@@ -4,6 +4,7 @@ Knows: tables, their kinds and columns, sets of transfer syntaxes.
 Does not know: what a row means (claims), which rule it breaks (lint), where the files are (catalog).
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -39,6 +40,20 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "media": ("profile", "roles activity uid note"),
         "converters": ("source target", "note"),
         "rows": ("", ""),
+    }
+)
+
+#: Words of which the cells of some columns are made, in the kinds of tables that hold them.
+WORDS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
+    {
+        (kind, column): frozenset(words.split())
+        for kinds, column, words in (
+            ("keys", "matching", "universal single wildcard range list sequence"),
+            ("statuses events", "action", "success warning failure abort stop continue retry cancel ignore log"),
+            ("module message iod", "presence", "ALWAYS VNAP ANAP ANAPCV ANAPEV EMPTY COND"),
+            ("module message", "source", "USER AUTO CONFIG MWL QUERY COPY IMAGE FIXED IMPLICIT"),
+        )
+        for kind in kinds.split()
     }
 )
 
@@ -111,7 +126,20 @@ def _table(entry: dict[str, Any], sets: Mapping[str, tuple[str, ...]], profile: 
         if len(row) != len(columns):
             raise ProfileInvalid(f"{where} has {len(row)} cells in row {number}, but {len(columns)} columns.")
         rows.append(tuple(_cell(cell, sets, where) for cell in row))
+    _of_words(kind, columns, rows, where)
     return Table(**{**entry, "columns": columns, "rows": tuple(rows)})
+
+
+def _of_words(kind: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]], where: str) -> None:
+    """Say where a cell has a word that its column does not know, which would go unheeded."""
+    for place, column in enumerate(columns):
+        if (kind, column) in WORDS:
+            known = WORDS[kind, column]
+            unknown = {word for cell in {row[place] for row in rows} for word in re.split(r"[, ]+", str(cell)) if word} - known
+            if unknown:
+                raise ProfileInvalid(
+                    f"{where} says {', '.join(sorted(unknown))} as {column}; there are {', '.join(sorted(known))}."
+                )
 
 
 def _cell(cell: Any, sets: Mapping[str, tuple[str, ...]], where: str) -> Cell:
