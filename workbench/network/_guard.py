@@ -203,6 +203,8 @@ class Acceptor(Association):
         self.dul = _Provider(self, timeouts)
         self.acse_timeout, self.dimse_timeout, self.network_timeout = timeouts.acse_s, timeouts.dimse_s, idle_s
         self.address = self.reason = ""
+        #: Held while a message is sent: the PDUs of two messages do not mix (PS3.8 E).
+        self.turn = threading.RLock()
 
     @property
     def caller(self) -> str:

@@ -42,11 +42,13 @@ class Refused(Exception):
         As PS3.4 or PS3.7 C has it for the service.
     comment : str
         In our own words, at most 64 characters; never a value of the request.
+    **fields
+        More command elements of the response, such as ``ErrorID``.
     """
 
-    def __init__(self, status: int, comment: str = "") -> None:
+    def __init__(self, status: int, comment: str = "", **fields: Any) -> None:
         super().__init__(comment)
-        self.status, self.comment = status, comment
+        self.status, self.comment, self.fields = status, comment, fields
 
 
 class Provider(Protocol):
@@ -132,17 +134,19 @@ def answer(
         setattr(response, name, value)
     if dataset is not None:
         setattr(response, next(name for name in _ANSWERED if hasattr(response, name)), encode(dataset, context.transfer_syntax[0]))
-    association.dimse.send_msg(response, cast("int", context.context_id))
+    with association.turn:
+        association.dimse.send_msg(response, cast("int", context.context_id))
 
 
 def served(provider: Provider, association: Acceptor, request: Any, context: PresentationContext) -> bool:
     """Have a provider serve a request; whatever goes wrong in it becomes a status, and only our own words a comment."""
+    fields: dict[str, Any] = {}
     try:
         return provider.serve(association, request, context)
     except Refused as refused:
-        status, comment = refused.status, refused.comment
+        status, comment, fields = refused.status, refused.comment, refused.fields
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         status, comment = PROCESSING_FAILURE, f"unable to process ({type(error).__name__})"
     log.warning("%s: %s refused with 0x%04X: %s", association.caller, type(request).__name__, status, comment)
-    answer(association, request, context, status, comment=comment)
+    answer(association, request, context, status, comment=comment, **fields)
     return True

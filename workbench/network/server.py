@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Never, Self, cast
 
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context
@@ -45,8 +45,9 @@ class Server:
 
     Parameters
     ----------
-    archive : Archive
-        Where instances go and come from. It stays open when the server stops.
+    archive : Archive, optional
+        Where instances go and come from. It stays open when the server stops. Without one the server offers verification and
+        the services of its `providers`, no storage and no query/retrieve.
     ae_title : str
         What the server calls itself.
     host : str
@@ -101,7 +102,7 @@ class Server:
     ('DOOR', True)
     """
 
-    archive: Shelves
+    archive: Shelves | None
     _: KW_ONLY
     ae_title: str = "WORKBENCH"
     host: str = "127.0.0.1"
@@ -151,7 +152,7 @@ class Server:
         queries = self._queries()
 
         def serve(association: Acceptor, request: Any, context: PresentationContext) -> bool:
-            return queries.serve(association, request, context) or any(
+            return (queries is not None and queries.serve(association, request, context)) or any(
                 served(provider, association, request, context) for provider in self.providers
             )
 
@@ -267,7 +268,7 @@ class Server:
             if self._is_storage(uid):
                 syntaxes = storing.setdefault(uid, [])
                 syntaxes += [str(s) for s in context.transfer_syntax if str(s) not in syntaxes and _is_uid(str(s))]
-            elif uid == VERIFICATION or uid in MODELS or uid in self._provided:
+            elif uid == VERIFICATION or (uid in MODELS and self.archive is not None) or uid in self._provided:
                 supported.append(build_context(uid, list(_PLAIN)))
         for uid, syntaxes in storing.items():
             syntaxes.sort(key=lambda syntax: syntax == ExplicitVRBigEndian)
@@ -277,6 +278,8 @@ class Server:
         return supported
 
     def _is_storage(self, uid: str) -> bool:
+        if self.archive is None:
+            return False
         if uid in self._classes:
             return True
         return self.accept_unknown_classes and _is_uid(uid) and (UID(uid).is_private or UID(uid).name == uid)
@@ -296,7 +299,8 @@ class Server:
         except AttributeUnusable:
             source = ""
         log.info("%s: associated, %d contexts", association.caller, len(contexts))
-        return StoreReceiver(contexts, receive=self.archive.receiving, answer=association.send_bytes, source_ae_title=source)
+        receive = self.archive.receiving if self.archive is not None else _nowhere
+        return StoreReceiver(contexts, receive=receive, answer=association.send_bytes, source_ae_title=source)
 
     def _ended(self, association: Acceptor) -> None:
         for provider in self.providers:
@@ -326,7 +330,9 @@ class Server:
         entity.network_timeout = None
         return entity
 
-    def _queries(self) -> QueryRetrieve:
+    def _queries(self) -> QueryRetrieve | None:
+        if self.archive is None:
+            return None
         by_title = {peer.ae_title: peer for peer in self._known}
         return QueryRetrieve(self.archive, lambda title: self._as_sender(by_title.get(title)), self.timeouts, self.ae_title)
 
@@ -346,6 +352,11 @@ class Server:
         if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror | UnicodeError):
             return ServerRefused(f"{self.host!r} is no address of this machine. Use 127.0.0.1, or one that it has.")
         return ServerRefused(f"The server can't listen at {where}: {getattr(error, 'strerror', '') or type(error).__name__}.")
+
+
+def _nowhere(**_: str) -> Never:
+    """Stand where an archive would: no storage context is accepted without one."""
+    raise ServerRefused("The server has no archive.")
 
 
 def _is_uid(text: str) -> bool:
