@@ -91,7 +91,8 @@ def test_one_table_is_shown_with_its_rows():
 def test_findings_are_printed_and_are_no_failure(name):
     rows, findings = as_json("lint", name), lint(profile(name))
     assert [row["message"] for row in rows] == [finding.message for finding in findings]
-    assert {"severity", "path", "section", "message", "remedy"} == rows[0].keys()
+    assert {"severity", "at", "section", "message", "rule"} == rows[0].keys()
+    assert all(row["rule"] for row in rows)
     shown = run("lint", name)
     slips = len(profile(name).slips)
     assert shown.startswith(f"{slips} slips of the document, {len(findings) - slips} difference")

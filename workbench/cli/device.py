@@ -55,13 +55,13 @@ def show_device(
 def lint_device(name: DeviceName, as_json: AsJson = False) -> None:
     """Print where a statement contradicts the standard or itself: what is printed, what is meant, the rule."""
     findings = wb.devices.lint(wb.devices.profile(name))
-    if as_json:
-        show_json(findings.records())
-        return
+    rows = [
+        {"severity": f.severity.value, "at": f.path, "section": f.section, "message": f.message, "rule": f.remedy or f.section}
+        for f in findings
+    ]
     differs = len(findings) - len(findings.errors)
     title = f"{count(len(findings.errors), 'slip')} of the document, {count(differs, 'difference')} of the system itself"
-    rows = [{"severity": f.severity, "at": f.path, "message": f.message, "rule": f.remedy or f.section} for f in findings]
-    show_table(rows, as_json, title=title)
+    show_table(rows, as_json, title=title, hide=("section",))
 
 
 def _show(said: dict[str, Any]) -> None:

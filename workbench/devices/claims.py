@@ -7,6 +7,7 @@ Does not know: how tables are written (profile), whether they are right (lint).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar
 
 from workbench.devices.profile import Profile, Table
@@ -124,7 +125,7 @@ class Attribute:
     Parameters
     ----------
     value : str
-        What it holds; `` | `` stands between alternatives, a backslash between the values of one element.
+        What it holds: a backslash stands between the values of one element, `` | `` between the alternatives of each.
     presence : str
         ALWAYS, VNAP, ANAP, ANAPCV, ANAPEV, EMPTY or COND, where the statement says so (PS3.2).
     origin : str
@@ -144,8 +145,12 @@ class Attribute:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The alternatives of its value; empty where any will do."""
-        return tuple(self.value.split(" | ")) if self.value else ()
+        r"""The alternatives of its value, the first choice first; empty where any will do.
+
+        Of ``A | B\C | D`` they are ``A\C``, ``A\D``, ``B\C`` and ``B\D``: each value of the attribute has alternatives of its own.
+        """
+        parts = [part.split(" | ") for part in self.value.split("\\")]
+        return tuple("\\".join(chosen) for chosen in product(*parts)) if self.value else ()
 
     @property
     def origins(self) -> tuple[str, ...]:
