@@ -4,10 +4,14 @@ Knows: associations, presentation contexts, DIMSE and DICOMweb services, and who
 Does not know: pixels, people.
 """
 
+from workbench.network import procedure_step
 from workbench.network.addressbook import AddressBook, as_peer
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
+from workbench.network.printer import Printer, PrinterModel
 from workbench.network.printing import PrintOutcome, PrintReport, PrintRow, print_images
+from workbench.network.procedure_step import ProcedureStep
+from workbench.network.procedure_steps import ProcedureSteps
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
@@ -21,6 +25,10 @@ __all__ = [
     "PrintOutcome",
     "PrintReport",
     "PrintRow",
+    "Printer",
+    "PrinterModel",
+    "ProcedureStep",
+    "ProcedureSteps",
     "RetrieveReport",
     "Retrieved",
     "Retry",
@@ -33,6 +41,7 @@ __all__ = [
     "echo",
     "find",
     "print_images",
+    "procedure_step",
     "retrieve",
     "store",
     "web_client",

@@ -1,0 +1,292 @@
+"""Performed procedure steps: what a modality tells, and the states at the one who keeps them."""
+
+import copy
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from workbench import phantoms
+from workbench.entities import Peer
+from workbench.errors import AttributeUnusable, InputError, InstanceNotFound, PeerUnreachable, StatusFailure
+from workbench.network import ProcedureSteps, Server, Worklist, procedure_step, worklist
+from workbench.network._step_rules import fault_in_creation
+from workbench.network.procedure_step import _created, performed_series
+from workbench.network.providing import Refused
+
+NOON = datetime(2026, 11, 21, 12, 0, 0)  # noqa: DTZ001 - DICOM has local times
+ROW = {
+    "PatientName": "Müller^Jörg", "PatientID": "P1", "PatientBirthDate": "19700101", "PatientSex": "M", "AccessionNumber": "A7",
+    "RequestedProcedureID": "RP7", "RequestedProcedureDescription": "Head", "Modality": "CT",
+    "ScheduledStationAETitle": "WORKBENCH", "ScheduledProcedureStepStartDate": "20261121", "ScheduledProcedureStepID": "SPS7",
+    "ScheduledProcedureStepDescription": "Head plain",
+}  # fmt: skip
+
+
+def created():
+    dataset = _created([Worklist([ROW]).items[0]], "CT1", NOON)
+    assert fault_in_creation(dataset, strict=True) is None
+    return dataset
+
+
+def ending(status="COMPLETED"):
+    changes = Dataset()
+    changes.PerformedProcedureStepStatus = status
+    changes.PerformedProcedureStepEndDate, changes.PerformedProcedureStepEndTime = "20261121", "121500"
+    changes.PerformedSeriesSequence = performed_series(phantoms.ct_series(2, rows=16))
+    return changes
+
+
+def refused(call, *args):
+    with pytest.raises(Refused) as caught:
+        call(*args)
+    return caught.value
+
+
+@pytest.fixture
+def department(archive):
+    items = Worklist([ROW])
+    steps = ProcedureSteps(items)
+    with Server(archive, providers=[items, steps]) as server:
+        yield server.peer, items, steps
+
+
+def test_from_the_worklist_to_the_end(department):
+    peer, items, steps = department
+    (item,) = worklist(peer)
+    step = procedure_step.begin(peer, item, attributes={"PerformedLocation": "Room 2"}, started=NOON)
+    assert items.items[0].ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == "STARTED"
+    kept = steps[step.sop_instance_uid]
+    scheduled = kept.ScheduledStepAttributesSequence[0]
+    told = (kept.PatientName, kept.PerformedProcedureStepID, kept.Modality, kept.PerformedLocation, kept.PerformedStationAETitle)
+    assert tuple(map(str, told)) == ("Müller^Jörg", "RP7", "CT", "Room 2", "WORKBENCH")
+    assert (scheduled.StudyInstanceUID, scheduled.AccessionNumber) == (items.items[0].StudyInstanceUID, "A7")
+    assert (scheduled.ScheduledProcedureStepID, scheduled.RequestedProcedureDescription) == ("SPS7", "Head")
+    assert kept.PerformedProcedureStepStartTime == "120000"
+
+    images = phantoms.ct_series(3, rows=16)
+    going = procedure_step.progress(peer, step, series=performed_series(images[:1]))
+    assert (steps.status(step.sop_instance_uid), going.instances) == ("IN PROGRESS", 1)
+    done = procedure_step.finish(peer, going, series=performed_series(images, protocol="Head plain", retrieve_ae_title="ARCHIVE"))
+    kept = steps[step.sop_instance_uid]
+    (series,) = kept.PerformedSeriesSequence
+    assert (kept.PerformedProcedureStepStatus, done.status, done.instances) == ("COMPLETED", "COMPLETED", 3)
+    assert (series.ProtocolName, series.RetrieveAETitle) == ("Head plain", "ARCHIVE")
+    named = [(r.ReferencedSOPClassUID, r.ReferencedSOPInstanceUID) for r in series.ReferencedImageSequence]
+    assert named == [(i.SOPClassUID, i.SOPInstanceUID) for i in images]
+    assert str(kept.PatientName) == "Müller^Jörg"
+    assert len(worklist(peer)) == 0  # it is done
+    row = steps.table().iloc[0]
+    assert (row.PerformedProcedureStepStatus, row.series, row.instances) == ("COMPLETED", 1, 3)
+    assert "COMPLETED" in steps._repr_html_()
+    assert "3 instances" in done._repr_html_()
+    assert "ller" not in repr(done)
+
+
+def test_discontinued_without_images(department):
+    peer, items, steps = department
+    step = procedure_step.begin(peer, items.items[0])
+    none = Dataset()
+    none.update(performed_series(phantoms.ct_series(1, rows=16))[0])
+    none.ReferencedImageSequence = []
+    procedure_step.finish(peer, step, status="DISCONTINUED", series=[none])
+    assert steps.status(step.sop_instance_uid) == "DISCONTINUED"
+    assert items.items[0].ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == "DISCONTINUED"
+
+
+def test_what_was_not_scheduled(department):
+    peer, _, steps = department
+    step = procedure_step.begin(peer, attributes={"PatientID": "EMERGENCY", "Modality": "CT", "AccessionNumber": "E1"})
+    assert step.study_instance_uid
+    assert steps[step.sop_instance_uid].ScheduledStepAttributesSequence[0].AccessionNumber == "E1"
+    assert steps[step.sop_instance_uid].PatientID == "EMERGENCY"
+
+
+def test_two_requests_one_step(department):
+    peer, items, steps = department
+    second = items.add(ROW | {"ScheduledProcedureStepID": "SPS8", "AccessionNumber": "A8"})
+    step = procedure_step.begin(peer, [items.items[0], second])
+    assert [i.AccessionNumber for i in steps[step.sop_instance_uid].ScheduledStepAttributesSequence] == ["A7", "A8"]
+    states = {i.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus for i in items.items}
+    assert states == {"STARTED"}
+
+
+def test_the_peer_says_no(department):
+    """S11: duplicate, unknown, after the end."""
+    peer, items, steps = department
+    step = procedure_step.begin(peer, items.items[0])
+    unknown = procedure_step.ProcedureStep("1.2.3", step.status, step.attributes)
+    for wanted, call in (
+        (0x0111, lambda: procedure_step.begin(peer, items.items[0], sop_instance_uid=step.sop_instance_uid)),
+        (0x0112, lambda: procedure_step.finish(peer, unknown, series=ending().PerformedSeriesSequence)),
+    ):
+        with pytest.raises(StatusFailure, match=f"0x{wanted:04X}") as caught:
+            call()
+        assert caught.value.status == wanted
+    procedure_step.finish(peer, step, series=ending().PerformedSeriesSequence)
+    with pytest.raises(StatusFailure, match="may no longer be updated") as caught:
+        procedure_step.finish(peer, step, status="DISCONTINUED", series=ending().PerformedSeriesSequence)
+    assert caught.value.status == 0x0110
+    assert steps.status(step.sop_instance_uid) == "COMPLETED"
+
+
+def test_what_can_not_be_told_is_not_sent():
+    nobody = Peer("nobody", "NOBODY", port=1)
+    with pytest.raises(AttributeUnusable, match="needs a value for Modality"):
+        procedure_step.begin(nobody)
+    with pytest.raises(AttributeUnusable, match="no keyword"):
+        procedure_step.begin(nobody, attributes={"Modality": "CT", "NoSuchThing": 1})
+    step = procedure_step.ProcedureStep("1.2", "IN PROGRESS", created())
+    with pytest.raises(AttributeUnusable, match="can't change PatientID"):
+        procedure_step.progress(nobody, step, attributes={"PatientID": "other"})
+    with pytest.raises(AttributeUnusable, match="COMPLETED or DISCONTINUED, not 'DONE'"):
+        procedure_step.finish(nobody, step, status="DONE")
+    with pytest.raises(AttributeUnusable, match="needs a value for PerformedSeriesSequence"):
+        procedure_step.finish(nobody, step)
+    with pytest.raises(AttributeUnusable, match=r"needs a value for PerformedSeriesSequence\.ProtocolName"):
+        procedure_step.finish(nobody, step, series=_nameless())
+    over = procedure_step.ProcedureStep("1.2", "COMPLETED", created())
+    with pytest.raises(AttributeUnusable, match="nothing may change"):
+        procedure_step.progress(nobody, over)
+    with pytest.raises(PeerUnreachable):
+        procedure_step.begin(nobody, Worklist([ROW]).items[0])
+
+
+def _nameless():
+    (series,) = performed_series(phantoms.ct_series(1, rows=16))
+    series.ProtocolName = ""
+    return [series]
+
+
+def test_images_and_others_are_told_apart():
+    image = phantoms.ct_series(1, rows=16)[0]
+    report = Dataset()
+    report.SOPClassUID, report.SOPInstanceUID, report.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.9", "1.2.8"
+    report.Modality = "SR"
+    first, second = performed_series([image, report])
+    assert (len(first.ReferencedImageSequence), len(first.ReferencedNonImageCompositeSOPInstanceSequence)) == (1, 0)
+    assert (len(second.ReferencedImageSequence), len(second.ReferencedNonImageCompositeSOPInstanceSequence)) == (0, 1)
+    assert second.ProtocolName == "SR"
+
+
+# ------------------------------------------------------------ the states
+def test_a_uid_is_made_where_none_came():
+    steps = ProcedureSteps()
+    uid = steps.create(None, created())
+    assert steps.status(uid) == "IN PROGRESS"
+    assert refused(steps.create, "no uid", created()).status == 0x0117
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "where"),
+    [
+        (lambda d: delattr(d, "PerformedStationAETitle"), 0x0120, "PerformedStationAETitle is missing"),
+        (lambda d: delattr(d, "PatientName"), 0x0120, "PatientName is missing"),
+        (lambda d: setattr(d, "Modality", ""), 0x0121, "Modality has no value"),
+        (lambda d: setattr(d, "ScheduledStepAttributesSequence", []), 0x0121, "ScheduledStepAttributesSequence has no value"),
+        (lambda d: delattr(d.ScheduledStepAttributesSequence[0], "StudyInstanceUID"), 0x0120, "StudyInstanceUID is missing"),
+        (
+            lambda d: setattr(d, "PerformedProcedureStepStatus", "COMPLETED"),
+            0x0106,
+            "PerformedProcedureStepStatus has a wrong value",
+        ),
+    ],
+)
+def test_what_a_step_must_have(change, status, where):
+    """S11: 0x0120, with its neighbours."""
+    steps, dataset = ProcedureSteps(), created()
+    change(dataset)
+    error = refused(steps.create, "1.2.3", dataset)
+    assert (error.status, error.comment) == (status, where)
+    assert len(steps) == 0
+
+
+def test_a_lenient_keeper_takes_what_devices_leave_out():
+    dataset = created()
+    del dataset.PatientName
+    del dataset.PerformedLocation
+    assert ProcedureSteps(strict=False).create("1.2.3", dataset) == "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "tags"),
+    [
+        ({"PatientID": "x"}, 0x0105, [0x00100020]),
+        ({"Modality": "MR"}, 0x0105, [0x00080060]),
+        ({"PerformedProcedureStepStatus": "PAUSED"}, 0x0106, [0x00400252]),
+        ({"PerformedProcedureStepStatus": ""}, 0x0121, [0x00400252]),
+        ({"PerformedProcedureStepStatus": "COMPLETED"}, 0x0121, [0x00400250, 0x00400251, 0x00400340]),
+        ({"PerformedSeriesSequence": [Dataset()]}, 0x0120, None),
+    ],
+)
+def test_what_may_not_be_set(changes, status, tags):
+    steps = ProcedureSteps()
+    uid = steps.create(None, created())
+    before, wanted = steps[uid], Dataset()
+    for keyword, value in changes.items():
+        setattr(wanted, keyword, value)
+    error = refused(steps.set, uid, wanted)
+    assert error.status == status
+    assert tags is None or error.fields["AttributeIdentifierList"] == tags
+    assert steps[uid] == before
+
+
+def test_the_caller_keeps_its_dataset_and_gets_copies():
+    steps, mine = ProcedureSteps(), created()
+    before = copy.deepcopy(mine)
+    uid = steps.create(None, mine)
+    mine.PatientID = "changed"
+    steps[uid].PatientID = "changed"
+    assert steps[uid] == before
+    with pytest.raises(InstanceNotFound, match="no performed procedure step"):
+        steps["1.2.3"]
+
+
+def test_who_is_told_may_fail(caplog):
+    seen = []
+
+    def told(uid, dataset):
+        seen.append((uid, dataset.PerformedProcedureStepStatus))
+        raise ValueError(str(dataset.PatientName))
+
+    steps = ProcedureSteps(on_change=told)
+    uid = steps.create(None, created())
+    steps.set(uid, ending())
+    assert seen == [(uid, "IN PROGRESS"), (uid, "COMPLETED")]
+    assert "ller" not in caplog.text
+
+
+def test_there_is_an_end_to_what_is_kept():
+    steps = ProcedureSteps(most=1)
+    steps.create(None, created())
+    assert refused(steps.create, None, created()).status == 0x0213
+    with pytest.raises(InputError, match="1 or more"):
+        ProcedureSteps(most=0)
+
+
+@given(st.lists(st.sampled_from(["create", "go on", "COMPLETED", "DISCONTINUED", "half"]), max_size=8), st.booleans())
+def test_the_states_are_those_of_the_standard(acts, other):
+    """Whatever is asked in whatever order: the first end stays, and each refusal has its status (PS3.4 F.7.2)."""
+    steps, model, uid = ProcedureSteps(), None, "1.2.3"
+    going = Dataset()
+    going.PerformedProcedureStepDescription = "more" if other else ""
+    half = Dataset()
+    half.PerformedProcedureStepStatus = "COMPLETED"
+    for act in acts:
+        if act == "create":
+            wanted, call = (0x0111 if model else None), lambda: steps.create(uid, created())
+            after = model or "IN PROGRESS"
+        else:
+            changes = {"go on": going, "half": half}.get(act) or ending(act)
+            wanted, after = (0x0112 if model is None else 0x0110 if model != "IN PROGRESS" else None), model
+            if wanted is None:
+                wanted, after = (0x0121, model) if act == "half" else (None, model if act == "go on" else act)
+            call = lambda changes=changes: steps.set(uid, changes)  # noqa: E731
+        if wanted is None:
+            call()
+        else:
+            assert refused(call).status == wanted
+        model = after
+        assert (steps.status(uid) if model else None) == model

@@ -1,0 +1,381 @@
+"""Modality Performed Procedure Step: telling that a step has begun, goes on, has ended (PS3.4 F.7).
+
+Knows: what is copied from a worklist item, how instances become performed series, N-CREATE and N-SET.
+Does not know: how a worklist is asked, who keeps the steps (`procedure_steps` does).
+"""
+
+import copy
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from workbench.entities import InstanceRef, Peer, html_safe, plain, uid_checked
+from workbench.errors import AttributeUnusable
+from workbench.network import contexts
+from workbench.network._step_rules import (
+    FINAL,
+    IN_PROGRESS,
+    SCHEDULED,
+    Fault,
+    fault_at_end,
+    fault_in_creation,
+    fault_in_setting,
+)
+from workbench.network.addressbook import as_peer
+from workbench.network.association import associate, lost
+from workbench.network.statuses import failure
+
+__all__ = ["PERFORMED_STEP", "ProcedureStep", "begin", "finish", "performed_series", "progress"]
+
+log = logging.getLogger(__name__)
+
+PERFORMED_STEP = "1.2.840.10008.3.1.2.3.3"
+
+#: Done, though not all was taken (PS3.7 C.4).
+_DONE = frozenset({0x0000, 0x0001, 0x0107, 0x0116})
+_PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferencedPatientSequence")
+_OPTIONAL = ("IssuerOfPatientID", "OtherPatientIDsSequence", "AdmissionID")
+_EMPTY = ("PerformedStationName", "PerformedLocation", "PerformedProcedureStepDescription", "PerformedProcedureTypeDescription",
+          "PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime", "StudyID")  # fmt: skip
+_EMPTY_SEQUENCES = ("ReferencedPatientSequence", "ProcedureCodeSequence", "PerformedProtocolCodeSequence",
+                    "PerformedSeriesSequence", "PerformedProcedureStepDiscontinuationReasonCodeSequence")  # fmt: skip
+_WITHOUT_FRAMES = ("SR", "PR", "KO", "RTPLAN", "RTSTRUCT", "REG", "SEG", "PLAN", "DOC", "RTRECORD", "FID")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureStep:
+    """A performed procedure step as its modality knows it.
+
+    Parameters
+    ----------
+    sop_instance_uid : str
+        By which it is known.
+    status : str
+        ``IN PROGRESS``, ``COMPLETED`` or ``DISCONTINUED``.
+    attributes : Dataset
+        What the peer was told so far.
+    """
+
+    sop_instance_uid: str
+    status: str
+    attributes: Dataset = field(repr=False)
+
+    @property
+    def study_instance_uid(self) -> str:
+        """Study to which its instances belong (the first, where several requests are answered by one step)."""
+        return str(self.attributes.ScheduledStepAttributesSequence[0].StudyInstanceUID)
+
+    @property
+    def instances(self) -> int:
+        """How many instances it names."""
+        return sum(
+            len(series.get("ReferencedImageSequence") or ())
+            + len(series.get("ReferencedNonImageCompositeSOPInstanceSequence") or ())
+            for series in self.attributes.get("PerformedSeriesSequence") or ()
+        )
+
+    def _repr_html_(self) -> str:
+        series = len(self.attributes.get("PerformedSeriesSequence") or ())
+        return (
+            f"<p><b>Performed procedure step</b> {html_safe(self.status)}: {series} series, {self.instances} instances<br>"
+            f"<code>{html_safe(self.sop_instance_uid)}</code></p>"
+        )
+
+
+def begin(
+    peer: Peer | str,
+    item: Dataset | Iterable[Dataset] | None = None,
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    sop_instance_uid: str | None = None,
+    started: datetime | None = None,
+) -> ProcedureStep:
+    """Tell a peer that a procedure step has begun (N-CREATE, PS3.4 F.7.2.1).
+
+    Parameters
+    ----------
+    peer : Peer or str
+        Whom: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
+    item : Dataset or iterable of Dataset, optional
+        The worklist items that are performed, from which patient, request and codes are copied. Without one, for what was not
+        scheduled, `attributes` says what is known.
+    attributes : mapping, optional
+        More, or other values: keywords of the step, or of its scheduled step (such as ``AccessionNumber``).
+    sop_instance_uid : str, optional
+        Of the new step; made where it is not given. To ask again after a time-out, pass the same.
+    started : datetime, optional
+        When; by default now.
+
+    Returns
+    -------
+    ProcedureStep
+        To pass to :func:`progress` and :func:`finish`.
+
+    Raises
+    ------
+    AttributeUnusable
+        If something is lacking that a step must have (PS3.4 Table F.7.2-1), such as ``Modality``; nothing is sent then.
+    StatusFailure
+        With status 0x0111 where the peer has a step of this UID, and others.
+    NetworkError
+        The leaf that says what went wrong.
+    """
+    peer = as_peer(peer)
+    items = [item] if isinstance(item, Dataset) else list(item or ())
+    dataset = _created(items, peer.calling_ae_title, started or datetime.now())  # noqa: DTZ005 - DICOM has local times
+    scheduled = dataset.ScheduledStepAttributesSequence
+    for keyword, value in (attributes or {}).items():
+        for each in scheduled if keyword in SCHEDULED else (dataset,):
+            _put(each, keyword, value)
+    _check(fault_in_creation(dataset, strict=True))
+    _with_character_set(dataset)
+    uid = uid_checked(sop_instance_uid or generate_uid(), name="SOP Instance UID")
+    with associate(peer, contexts.service(PERFORMED_STEP)) as association:
+        status, _ = association.send_n_create(dataset, PERFORMED_STEP, uid)
+        _judge(association, peer, "N-CREATE", status)
+    log.info("performed procedure step %s began at %s", uid, peer)
+    return ProcedureStep(uid, IN_PROGRESS, dataset)
+
+
+def progress(
+    peer: Peer | str, step: ProcedureStep, *, series: Iterable[Dataset] | None = None, attributes: Mapping[str, Any] | None = None
+) -> ProcedureStep:
+    """Tell a peer what has come about in a step that goes on (N-SET, PS3.4 F.7.2.2).
+
+    Parameters
+    ----------
+    series : iterable of Dataset, optional
+        All performed series so far, as :func:`performed_series` makes them: they replace what was told before.
+    attributes : mapping, optional
+        What else changes, by keyword.
+
+    Returns
+    -------
+    ProcedureStep
+        As it is now.
+
+    Raises
+    ------
+    AttributeUnusable
+        If an attribute may not change any more, or what is told is not whole; nothing is sent then.
+    NetworkError
+        StatusFailure 0x0112 where the peer does not know the step, 0x0110 where it is final.
+    """
+    return _set(as_peer(peer), step, _changes(series, attributes))
+
+
+def finish(
+    peer: Peer | str,
+    step: ProcedureStep,
+    *,
+    status: str = "COMPLETED",
+    series: Iterable[Dataset] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    ended: datetime | None = None,
+) -> ProcedureStep:
+    """Tell a peer that a step has ended (N-SET, PS3.4 F.7.2.2).
+
+    Parameters
+    ----------
+    status : str
+        ``COMPLETED`` or ``DISCONTINUED``; nothing may change afterwards.
+    series : iterable of Dataset, optional
+        All performed series, as :func:`performed_series` makes them; they may be left out where :func:`progress` told them. There
+        must be one at least, which may be without instances where none were made.
+    attributes : mapping, optional
+        What else changes, by keyword.
+    ended : datetime, optional
+        When; by default now.
+
+    Returns
+    -------
+    ProcedureStep
+        Final.
+
+    Raises
+    ------
+    AttributeUnusable
+        If the status is not one of the two, or something is lacking that a final step must have; nothing is sent then.
+    NetworkError
+        StatusFailure 0x0112 where the peer does not know the step, 0x0110 where it is final already.
+    """
+    if status not in FINAL:
+        raise AttributeUnusable(f"A step ends as {' or '.join(FINAL)}, not {plain(status)!r} (PS3.4 F.7.2.2).")
+    end = ended or datetime.now()  # noqa: DTZ005 - DICOM has local times
+    changes = _changes(series, attributes)
+    changes.PerformedProcedureStepStatus = status
+    changes.PerformedProcedureStepEndDate, changes.PerformedProcedureStepEndTime = f"{end:%Y%m%d}", f"{end:%H%M%S}"
+    return _set(as_peer(peer), step, changes)
+
+
+def performed_series(datasets: Iterable[Dataset], *, protocol: str = "", retrieve_ae_title: str = "") -> list[Dataset]:
+    """Return the items of Performed Series Sequence (0040,0340) that name instances, one a series, in order of appearance.
+
+    Parameters
+    ----------
+    datasets : iterable of Dataset
+        The instances of the step.
+    protocol : str
+        Protocol Name (0018,1030), which each series must have; by default the instances', or else their Series Description or
+        Modality.
+    retrieve_ae_title : str
+        From whom they can be retrieved, where that is known.
+
+    Examples
+    --------
+    >>> image = Dataset()
+    >>> image.SOPClassUID, image.SOPInstanceUID, image.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2"
+    >>> image.Modality, image.Rows = "CT", 64
+    >>> (series,) = performed_series([image])
+    >>> series.ProtocolName, series.ReferencedImageSequence[0].ReferencedSOPInstanceUID
+    ('CT', '1.2.3')
+    """
+    found: dict[str, Dataset] = {}
+    for dataset in datasets:
+        ref = InstanceRef.of(dataset)
+        item = found.get(ref.series_instance_uid)
+        if item is None:
+            item = found[ref.series_instance_uid] = _series_item(dataset, ref, protocol, retrieve_ae_title)
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = ref.sop_class_uid, ref.sop_instance_uid
+        is_image = "Rows" in dataset and str(dataset.get("Modality") or "") not in _WITHOUT_FRAMES
+        (item.ReferencedImageSequence if is_image else item.ReferencedNonImageCompositeSOPInstanceSequence).append(reference)
+    return list(found.values())
+
+
+def _series_item(dataset: Dataset, ref: InstanceRef, protocol: str, retrieve_ae_title: str) -> Dataset:
+    names = (str(dataset.get(keyword) or "") for keyword in ("ProtocolName", "SeriesDescription", "Modality"))
+    item = Dataset()
+    item.SeriesInstanceUID = uid_checked(ref.series_instance_uid, name="Series Instance UID (0020,000E)")
+    item.ProtocolName = protocol or next(filter(None, names), "")
+    item.SeriesDescription = str(dataset.get("SeriesDescription") or "")
+    item.PerformingPhysicianName, item.OperatorsName = dataset.get("PerformingPhysicianName"), dataset.get("OperatorsName")
+    item.RetrieveAETitle = retrieve_ae_title
+    item.ReferencedImageSequence = []
+    item.ReferencedNonImageCompositeSOPInstanceSequence = []
+    return item
+
+
+# ------------------------------------------------------------ what is sent
+def _created(items: list[Dataset], station: str, start: datetime) -> Dataset:
+    """Return the attributes of an N-CREATE, with what the worklist items say."""
+    first = items[0] if items else Dataset()
+    planned = _planned(first)
+    dataset = Dataset()
+    for keyword in _EMPTY:
+        setattr(dataset, keyword, "")
+    for keyword in _EMPTY_SEQUENCES:
+        setattr(dataset, keyword, [])
+    for keyword in (*_PATIENT, *_OPTIONAL):
+        if keyword in first or keyword in _PATIENT:
+            setattr(dataset, keyword, _copied(first, keyword))
+    dataset.ScheduledStepAttributesSequence = [_scheduled(item) for item in items or [Dataset()]]
+    dataset.Modality = str(planned.get("Modality") or "")
+    dataset.PerformedStationAETitle = station
+    dataset.PerformedProcedureStepStatus = IN_PROGRESS
+    dataset.PerformedProcedureStepStartDate, dataset.PerformedProcedureStepStartTime = f"{start:%Y%m%d}", f"{start:%H%M%S}"
+    known = (str(first.get("RequestedProcedureID") or ""), str(planned.get("ScheduledProcedureStepID") or ""))
+    dataset.PerformedProcedureStepID = next(filter(None, known), f"PPS{start:%y%m%d%H%M%S}")
+    dataset.PerformedProcedureStepDescription = str(planned.get("ScheduledProcedureStepDescription") or "")
+    codes = _copied(first, "RequestedProcedureCodeSequence")
+    dataset.ProcedureCodeSequence = codes
+    dataset.PerformedProtocolCodeSequence = _copied(planned, "ScheduledProtocolCodeSequence") or copy.deepcopy(codes)
+    return dataset
+
+
+def _scheduled(item: Dataset) -> Dataset:
+    """Return the item of Scheduled Step Attributes Sequence for a worklist item."""
+    planned, found = _planned(item), Dataset()
+    for keyword in SCHEDULED:
+        source = planned if keyword in planned else item
+        setattr(found, keyword, _copied(source, keyword))
+    if not found.StudyInstanceUID:
+        found.StudyInstanceUID = generate_uid()
+    return found
+
+
+def _planned(item: Dataset) -> Dataset:
+    steps = item.get("ScheduledProcedureStepSequence")
+    return steps[0] if steps else Dataset()
+
+
+def _copied(source: Dataset, keyword: str) -> Any:
+    value = source.get(keyword)
+    return copy.deepcopy(value) if value else ([] if keyword.endswith("Sequence") else "")
+
+
+def _put(dataset: Dataset, keyword: str, value: Any) -> None:
+    if tag_for_keyword(keyword) is None:
+        raise AttributeUnusable(f"{plain(keyword)!r} is no keyword of an attribute (PS3.6).")
+    try:
+        setattr(dataset, keyword, value)
+    except (TypeError, ValueError):
+        raise AttributeUnusable(f"{keyword} can't have a value of this kind ({type(value).__name__}).") from None
+
+
+def _changes(series: Iterable[Dataset] | None, attributes: Mapping[str, Any] | None) -> Dataset:
+    changes = Dataset()
+    if series is not None:
+        changes.PerformedSeriesSequence = list(series)
+    for keyword, value in (attributes or {}).items():
+        _put(changes, keyword, value)
+    return changes
+
+
+def _set(peer: Peer, step: ProcedureStep, changes: Dataset) -> ProcedureStep:
+    if step.status != IN_PROGRESS:
+        raise AttributeUnusable(f"The step is {step.status}: nothing may change any more (PS3.4 F.7.2.2.2). Begin a new one.")
+    _check(fault_in_setting(changes, strict=True))
+    now = copy.deepcopy(step.attributes)
+    now.update(changes)
+    if now.PerformedProcedureStepStatus in FINAL:
+        _check(fault_at_end(now))
+    _with_character_set(changes)
+    with associate(peer, contexts.service(PERFORMED_STEP)) as association:
+        status, _ = association.send_n_set(changes, PERFORMED_STEP, step.sop_instance_uid)
+        _judge(association, peer, "N-SET", status)
+    log.info("performed procedure step %s is %s at %s", step.sop_instance_uid, now.PerformedProcedureStepStatus, peer)
+    return ProcedureStep(step.sop_instance_uid, str(now.PerformedProcedureStepStatus), now)
+
+
+def _check(fault: Fault | None) -> None:
+    if fault is None:
+        return
+    said, remedy = _FAULTS[fault.status]
+    where = ", ".join(fault.where)
+    raise AttributeUnusable(f"The performed procedure step {said} {where} (PS3.4 Table F.7.2-1). {remedy}")
+
+
+def _judge(association: Any, peer: Peer, operation: str, status: Dataset) -> None:
+    if "Status" not in status:
+        raise lost(association, peer, operation)
+    if status.Status not in _DONE and status.Status >> 12 != 0xB:
+        raise failure(peer, operation, status, remedy=_REMEDIES.get(status.Status, ""))
+
+
+_FAULTS = {
+    0x0105: ("has begun and can't change", "Discontinue it and begin a new one."),
+    0x0106: ("can't have this value of", f"It begins {IN_PROGRESS} and ends {' or '.join(FINAL)}."),
+    0x0120: ("lacks", "Pass it in attributes= or series=."),
+    0x0121: ("needs a value for", "Pass it in attributes= or series=."),
+}
+_REMEDIES = {
+    0x0111: "It has a step of this UID: if an earlier attempt had no answer, that one has arrived.",
+    0x0112: "It does not know this step: it may have been begun at another peer, or be long over.",
+}
+
+
+def _with_character_set(dataset: Dataset) -> None:
+    """Say UTF-8 where a value is not ASCII, unless the caller says something else."""
+    if "SpecificCharacterSet" not in dataset and not _is_ascii(dataset):
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _is_ascii(dataset: Dataset) -> bool:
+    return all(all(map(_is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)
