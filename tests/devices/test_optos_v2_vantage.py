@@ -107,7 +107,7 @@ def test_two_kinds_of_objects_are_created(optos):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("section 4.4.1.3.3.2, row 1", "Implicit VR, Little Endian, Implicit VR Big Endian, "),
+        ("section 4.4.1.3.3.2, row 1", "Implicit VR, Little Endian; Implicit VR Big Endian; "),
         ("section 4.4.1.3.2.3, Patient Medical", "source is printed as 'Table 8'"),
         ("section 4.4.1.3.2.3, Patient Medical", "title is printed as 'Patient Demographic', 'Patient Medical' is meant."),
         ("section 8.5", "source is printed as 'Table 40'"),

@@ -290,3 +290,9 @@ def test_a_profile_is_shown_without_live_markup(name):
     assert profile(name).title in shown
     hostile = some((("<script>alert(1)</script>", "x"),), ())
     assert "<script>" not in hostile.table("t")._repr_html_()
+
+
+def test_lists_are_shown_as_text():
+    (line,) = load(HEAD + TABLE).table("contexts").lines()
+    assert line["syntaxes"] == "1.2.840.10008.1.2; 1.2.840.10008.1.2.1; 1.2.840.10008.1.2.2"
+    assert line["name"] == "Verification"

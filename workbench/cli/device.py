@@ -44,7 +44,7 @@ def show_device(
     found = found.as_printed() if printed else found
     if table:
         rows = found.table(table)
-        show_table(_cells(rows.records()), as_json, title=f"{rows.source}: {rows.title}")
+        show_table(rows.lines(), as_json, title=f"{rows.source}: {rows.title}")
     elif as_json:
         show_json(wb.devices.overview(found))
     else:
@@ -111,8 +111,3 @@ def _syntaxes(said: dict[str, Any]) -> list[dict[str, str]]:
         for role, rows in entity["transfer_syntaxes"].items()
         for row in rows
     ]
-
-
-def _cells(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with lists as text."""
-    return [{name: "; ".join(cell) if isinstance(cell, tuple) else cell for name, cell in row.items()} for row in rows]

@@ -91,7 +91,7 @@ def _called(row: Mapping[str, object]) -> str:
 
 
 def _said(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _section(rule: str) -> str:

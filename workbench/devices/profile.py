@@ -176,8 +176,12 @@ class Table:
         """Return one dictionary a row."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    def lines(self) -> list[dict[str, object]]:
+        """Return one dictionary a row, to be shown: lists are text, joined by semicolons."""
+        return [{name: "; ".join(c) if isinstance(c, tuple) else c for name, c in row.items()} for row in self.records()]
+
     def _repr_html_(self) -> str:
-        return html_table(self.records(), caption=f"{self.source}: {self.title}")
+        return html_table(self.lines(), caption=f"{self.source}: {self.title}")
 
 
 @dataclass(frozen=True, slots=True)
