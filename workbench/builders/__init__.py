@@ -6,6 +6,7 @@ Does not know: how it looks, where it goes.
 """
 
 from workbench.builders.authors import WORKBENCH, Author
+from workbench.builders.iods import required
 from workbench.builders.key_objects import SelectionTitle, selection
 from workbench.builders.presentation import Placed, grayscale
 from workbench.builders.reports import Measurement, Region, measurement
@@ -19,5 +20,6 @@ __all__ = [  # noqa: RUF022 - in plain order, as every room's door
     "WORKBENCH",
     "grayscale",
     "measurement",
+    "required",
     "selection",
 ]

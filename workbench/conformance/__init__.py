@@ -4,6 +4,7 @@ Knows: the rules of PS3.3, PS3.5 and PS3.10 that one object, or several of one s
 Does not know: how to fix or print what it finds.
 """
 
+from workbench.conformance.claimed import check_claims
 from workbench.conformance.objects import check, check_many
 
-__all__ = ["check", "check_many"]
+__all__ = ["check", "check_claims", "check_many"]

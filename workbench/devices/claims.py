@@ -5,7 +5,7 @@ Does not know: how tables are written (profile), whether they are right (lint).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
@@ -109,13 +109,22 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ObjectClass:
-    """An object that the system creates: its SOP class, and the tables of its modules."""
+    """An object that the system creates.
+
+    Parameters
+    ----------
+    modules : tuple of str
+        Tables of its modules, in the order of the IOD.
+    conditional : tuple of str
+        Those of them that an object may be without.
+    """
 
     entity: str
     uid: str
     title: str
     modules: tuple[str, ...]
     source: str
+    conditional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +291,15 @@ def objects(profile: Profile, *, entity: str = "") -> ObjectClasses:
         ObjectClass(
             table.entity, table.uid, table.title,
             tuple(row["table"] for row in table.records() if row.get("table")), table.source,
+            tuple(row["table"] for row in table.records() if row.get("table") and _is_conditional(row)),
         )
         for table in profile.of_kind("iod", entity=entity)
     )  # fmt: skip
+
+
+def _is_conditional(row: Mapping[str, Any]) -> bool:
+    """Whether a module may be absent: by the statement's own word, or by its usage where there is none."""
+    return (row.get("presence") or row["usage"]) not in {"ALWAYS", "M"}
 
 
 def attributes(profile: Profile, *tables: str) -> Attributes:

@@ -1,0 +1,135 @@
+"""Objects held against a device profile: whether one is what its system says that it creates.
+
+Knows: presence and values as statements give them (PS3.2 A.8.1), and how the rows of a profile are read.
+Does not know: the standard's own rules (objects), how an object is made.
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+
+from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement
+from pydicom.tag import BaseTag
+
+from workbench.devices import Attribute, ObjectClass, Profile, attributes, objects
+from workbench.entities import Finding, Findings, Severity
+from workbench.errors import InputError
+
+__all__ = ["check_claims"]
+
+#: What a statement means that gives types (PS3.5 7.4) instead of presence.
+_PRESENCE = {"1": "ALWAYS", "2": "VNAP", "1C": "ANAP", "2C": "ANAPEV", "3": "ANAP"}
+#: Presence: must it be there, must it have a value where it is.
+_RULES: Mapping[str, tuple[bool, bool]] = {
+    "ALWAYS": (True, True),
+    "VNAP": (True, False),
+    "EMPTY": (True, False),
+    "ANAP": (False, True),
+    "ANAPCV": (False, True),
+    "ANAPEV": (False, False),
+    "COND": (False, False),
+}
+
+
+def check_claims(dataset: Dataset, profile: Profile, *, source: str = "") -> Findings:
+    """Return where an object is not what a system says that it creates.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        The object.
+    profile : Profile
+        What the system says.
+    source : str, optional
+        Which table of objects, such as ``Table 99``, where the profile has several of the SOP class; by default the one that
+        fits best.
+
+    Returns
+    -------
+    Findings
+        Errors: what is ALWAYS there is lacking or empty, what is EMPTY has a value, a value is none of those that are
+        listed. A note names what the tables do not have. Rows of a module that is conditional count where the object has
+        something of the module. None of them holds a value.
+
+    Raises
+    ------
+    InputError
+        If the profile has no object of this SOP class, or none from that table.
+    """
+    uid = str(dataset.get("SOPClassUID", ""))
+    claimed = [c for c in objects(profile) if c.uid == uid and source in {"", c.source}]
+    if not claimed:
+        where = f" in {source}" if source else ""
+        raise InputError(f"{profile.title} does not say{where} that it creates objects of the class {uid or '(none)'}.")
+    found = [Findings(_against(dataset, profile, one)) for one in claimed]
+    return min(found, key=lambda findings: len(findings.errors))
+
+
+def _against(dataset: Dataset, profile: Profile, claimed: ObjectClass) -> Iterator[Finding]:
+    listed: set[int] = set()
+    for module in claimed.modules:
+        rows = [attribute for attribute in attributes(profile, module) if attribute.tags]
+        listed |= {attribute.tags[0] for attribute in rows}
+        own = [attribute for attribute in rows if len(attribute.tags) == 1 and _presence(attribute) == "ALWAYS"]
+        if module in claimed.conditional and not any(attribute.tags[0] in dataset for attribute in own):
+            continue
+        for attribute in rows:
+            yield from _of_attribute(dataset, attribute)
+    more = [BaseTag(tag) for tag in dataset.keys() if tag not in listed]  # noqa: SIM118 - elements would be decoded
+    if more:
+        names = ", ".join(keyword_for_tag(tag) or str(tag) for tag in more)
+        yield Finding(Severity.NOTE, "", "PS3.2 A.8.1", f"{claimed.source} does not have {names}.")
+
+
+def _presence(attribute: Attribute) -> str:
+    return attribute.presence or _PRESENCE.get(attribute.type, "COND")
+
+
+def _of_attribute(dataset: Dataset, attribute: Attribute) -> Iterator[Finding]:
+    *above, tag = attribute.tags
+    must_be, must_have = _RULES.get(_presence(attribute), (False, False))
+    for place, item in _items(dataset, above):
+        where = f"{place}{keyword_for_tag(tag) or BaseTag(tag)}"
+        if tag not in item:
+            if must_be:
+                yield _error(where, attribute, "it is lacking")
+            continue
+        element = item[tag]
+        if element.is_empty:
+            if must_have:
+                yield _error(where, attribute, "it is empty")
+        elif _presence(attribute) == "EMPTY":
+            yield _error(where, attribute, "it has a value")
+        elif attribute.values and not any(_is_equal(element, value) for value in attribute.values):
+            yield _error(where, attribute, f"its value is not {attribute.value.replace(' | ', ' or ')}")
+
+
+def _error(where: str, attribute: Attribute, what: str) -> Finding:
+    presence = _presence(attribute)
+    return Finding(Severity.ERROR, where, "PS3.2 A.8.1", f"{attribute.source} has {attribute.name} as {presence} present: {what}.")
+
+
+def _items(dataset: Dataset, above: list[int], place: str = "") -> Iterator[tuple[str, Dataset]]:
+    """Yield the datasets in which an attribute may stand, each with its path."""
+    if not above:
+        yield place, dataset
+        return
+    tag, *below = above
+    if tag not in dataset or dataset[tag].VR != "SQ":
+        return
+    for number, item in enumerate(dataset[tag].value or ()):
+        yield from _items(item, below, f"{place}{keyword_for_tag(tag) or BaseTag(tag)}[{number}].")
+
+
+def _is_equal(element: DataElement, value: str) -> bool:
+    values = [str(v) for v in element.value] if element.VM > 1 else [str(element.value)]
+    wanted = value.split("\\")
+    return len(values) == len(wanted) and all(map(_is_same, values, wanted))
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return Decimal(one) == Decimal(other)
+    except InvalidOperation:
+        return one.strip() == other.strip()
