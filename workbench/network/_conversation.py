@@ -123,6 +123,15 @@ class Conversation:
         The longest P-DATA that the peer takes.
     receive : callable
         Gives a sink for each instance that C-GET brings.
+    extended : mapping of str to bytes, optional
+        What the peer answered to SOP Class Extended Negotiation, by SOP class (PS3.7 D.3.3.5).
+
+    Attributes
+    ----------
+    extended : mapping of str to bytes
+        As above.
+    was_left : bool
+        Whether the peer went on after C-CANCEL and was left.
     """
 
     def __init__(
@@ -133,7 +142,9 @@ class Conversation:
         contexts: Mapping[int, Context],
         maximum_bytes: int,
         receive: Callable[..., Sink],
+        extended: Mapping[str, bytes] | None = None,
     ) -> None:
+        self.extended, self.was_left = extended or {}, False
         self._peer, self._connection, self._contexts = peer, connection, contexts
         self._channel = Channel(connection, maximum_bytes=maximum_bytes, timeouts=peer.timeouts)
         self._stores = StoreReceiver(contexts, receive=receive, answer=self._answer, source_ae_title=peer.ae_title)
@@ -218,6 +229,7 @@ class Conversation:
                 self._cancel()
                 stop_at = now + _STOPPING_S
             if now > stop_at and not self._stores.is_receiving:
+                self.was_left = True
                 raise AssociationAborted(f"{self._peer} did not stop when it was asked to; the association was aborted.")
             patience = self._peer.timeouts.network_s if self._stores.is_receiving else self._peer.timeouts.dimse_s
             if now - heard > patience:

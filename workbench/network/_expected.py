@@ -6,7 +6,7 @@ Does not know: how instances come.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -33,7 +33,6 @@ _UID_TAGS = frozenset(tag for keyword, tag in _TAGS.items() if keyword != "Patie
 MOST_ANSWERS = 1_000_000  # a study has fewer instances
 _AT_ONCE = 200  # UIDs in one list
 Answer = dict[str, str]
-_QUERY_CLASSES = frozenset(contexts.query_model("STUDY", operation) for operation in ("FIND", "GET", "MOVE"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +143,28 @@ def wanted_of(refs: Iterable[StudyRef | SeriesRef | InstanceRef]) -> list[Wanted
 
 @contextmanager
 def conversing(
-    peer: Peer, proposed: list[PresentationContext], *, roles: Iterable[str] = (), receive: Callable[..., Sink] | None = None
+    peer: Peer,
+    proposed: list[PresentationContext],
+    *,
+    roles: Collection[str] = (),
+    receive: Callable[..., Sink] | None = None,
+    extended: Mapping[str, bytes] | None = None,
 ) -> Iterator[Conversation]:
-    """Associate, and converse over the connection by hand for as long as the block lasts."""
-    with associate(peer, proposed, roles=roles) as association:
+    """Associate, and converse over the connection by hand for as long as the block lasts.
+
+    In `roles` are the storage classes of C-GET; `extended` is what is proposed beyond the baseline.
+    """
+    with associate(peer, proposed, roles=roles, extended=extended) as association:
         accepted = {
             int(context.context_id or 0): Context(
-                str(context.abstract_syntax), str(context.transfer_syntax[0]), str(context.abstract_syntax) not in _QUERY_CLASSES
+                str(context.abstract_syntax), str(context.transfer_syntax[0]), str(context.abstract_syntax) in roles
             )
             for context in association.accepted_contexts
         }
         maximum = int(association.acceptor.maximum_length or 0)
+        told = {str(uid): bytes(information) for uid, information in association.acceptor.sop_class_extended.items()}
         conversation = Conversation(
-            peer, take_over(association), contexts=accepted, maximum_bytes=maximum, receive=receive or _nowhere
+            peer, take_over(association), contexts=accepted, maximum_bytes=maximum, receive=receive or _nowhere, extended=told
         )  # fmt: skip
         yield conversation
         conversation.release()

@@ -7,7 +7,7 @@ Does not know: what the association is for.
 import logging
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from pynetdicom._handlers import (
     standard_pdu_sent_handler,
 )
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
+from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
@@ -79,6 +79,7 @@ def associate(
     *,
     roles: Iterable[str] = (),
     handlers: Iterable[tuple[Any, ...]] = (),
+    extended: Mapping[str, bytes] | None = None,
 ) -> Iterator[Association]:
     """Associate with a peer for as long as the block lasts; release at its end, abort where it fails.
 
@@ -92,6 +93,8 @@ def associate(
         SOP classes for which we want to be the SCP: those that a C-GET brings (PS3.7 D.3.3.4).
     handlers : iterable of tuple
         pynetdicom event handlers, ``(event, callable[, arguments])``.
+    extended : mapping of str to bytes, optional
+        Service class application information by SOP class, for SOP Class Extended Negotiation (PS3.7 D.3.3.5).
 
     Yields
     ------
@@ -107,6 +110,7 @@ def associate(
         raise InputError(f"An association proposes 1 to {MAX_CONTEXTS} presentation contexts, not {len(contexts)} (PS3.8 9.3.2.2).")
     entity = _Entity(peer, connect(peer))
     roles_wanted: list[Any] = [build_role(UID(uid), scu_role=True, scp_role=True) for uid in roles]
+    roles_wanted += [_extended(uid, information) for uid, information in (extended or {}).items()]
     heard: list[object] = []
     bound = [*handlers, (evt.EVT_ACSE_RECV, lambda event: heard.append(event.primitive))]
     try:
@@ -135,6 +139,12 @@ def associate(
         _release(association)
     finally:
         link.close_taken()
+
+
+def _extended(uid: str, information: bytes) -> SOPClassExtendedNegotiation:
+    item = SOPClassExtendedNegotiation()
+    item.sop_class_uid, item.service_class_application_information = UID(uid), information
+    return item
 
 
 def connect(peer: Peer) -> socket.socket:

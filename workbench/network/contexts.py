@@ -26,7 +26,7 @@ from pydicom.uid import (
 from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
 
-__all__ = ["MAX_CONTEXTS", "STORED_SYNTAXES", "query_model", "rounds", "service"]
+__all__ = ["MAX_CONTEXTS", "MODEL_OF", "STORED_SYNTAXES", "query_model", "rounds", "service"]
 
 #: Presentation context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2).
 MAX_CONTEXTS = 128
@@ -39,6 +39,9 @@ _MODELS = {
     ("STUDY", "MOVE"): "1.2.840.10008.5.1.4.1.2.2.2",
     ("STUDY", "GET"): "1.2.840.10008.5.1.4.1.2.2.3",
 }
+
+#: PATIENT or STUDY, by SOP class.
+MODEL_OF = {uid: model for (model, _), uid in _MODELS.items()}
 
 # What most instances are stored in, first what needs no decoder.
 _USUAL = (

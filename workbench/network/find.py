@@ -6,32 +6,32 @@ Does not know: which keys a model has (`standard` does), or how instances are fe
 
 import logging
 import re
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
-from pynetdicom.association import Association
 
 from workbench.entities import Peer, html_table
-from workbench.errors import InputError, NetworkError
+from workbench.errors import InputError, NetworkError, StatusFailure
 from workbench.inspection import table
 from workbench.network import contexts
+from workbench.network._conversation import Conversation, Response
+from workbench.network._expected import conversing, refusal
+from workbench.network._walk import MOST_QUESTIONS, Walk, is_hierarchical
 from workbench.network.addressbook import as_peer
-from workbench.network.association import associate, lost
-from workbench.network.statuses import CANCELLED, failure, is_pending, words
+from workbench.network.negotiation import NOTHING, QueryOptions, offset_minutes, proposal
+from workbench.network.statuses import CANCELLED, words
 from workbench.network.web import search
 from workbench.standard import UNIQUE_KEYS, Level, Model, query_identifier
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_RESULTS", "Found", "by_dimse", "cancelling", "columns_of", "find"]
+__all__ = ["MOST_RESULTS", "Found", "by_dimse", "columns_of", "find"]
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,6 @@ MOST_RESULTS = 100_000
 
 #: So many answers beyond the limit may come twice or be unreadable; then the query ends as well.
 MOST_USELESS = 1000
-
-#: How long a peer may go on sending after it was asked to stop, in seconds.
-PATIENCE_S = 5.0
 
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
@@ -68,6 +65,8 @@ class Found(Sequence[Dataset]):
         What the peer or the reading of its answers left in doubt.
     seconds : float
         How long it took.
+    granted : frozenset of str
+        What the peer granted beyond the baseline: relational, date_time, fuzzy, time_zone (PS3.4 C.5.1.1).
     """
 
     datasets: tuple[Dataset, ...]
@@ -77,6 +76,7 @@ class Found(Sequence[Dataset]):
     cancelled: bool = False
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    granted: frozenset[str] = frozenset()
 
     @overload
     def __getitem__(self, index: int) -> Dataset: ...
@@ -111,7 +111,7 @@ class Found(Sequence[Dataset]):
         return html_table([{str(k): v for k, v in row.items()} for row in rows], caption=" · ".join(filter(None, about)))
 
 
-def find(
+def find(  # noqa: PLR0913 - what may be asked for, each by its name
     peer: Peer | str,
     *,
     level: str = "STUDY",
@@ -120,6 +120,11 @@ def find(
     via: Literal["dimse", "web"] = "dimse",
     limit: int | None = None,
     cancel: Callable[[], bool] | None = None,
+    relational: bool = False,
+    date_time: bool = False,
+    fuzzy: bool = False,
+    time_zone: str = "",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     r"""Ask a peer what it has.
 
@@ -141,11 +146,24 @@ def find(
         How many answers are enough; without it at most 100 000.
     cancel : callable, optional
         Polled; when it is true the query is cancelled (C-CANCEL) and what has come until then is returned.
+    relational : bool
+        Whether keys of the levels above are allowed too, and their unique keys may be left out. That is proposed to the peer
+        (PS3.4 C.5.1.1.2); where it does not grant it, it is asked level by level, with the same result.
+    date_time : bool
+        Propose that a range of dates and one of times are matched as one range of moments.
+    fuzzy : bool
+        Propose that names of persons are matched by the rules of the peer rather than letter by letter.
+    time_zone : str
+        An offset from UTC, such as ``+0100``, that is that of the dates and times of the query and, where the peer agrees to
+        adjust them, of the answers.
+    progress : callable, optional
+        Called with how many questions were asked, and how many are known to be needed, where it goes level by level.
 
     Returns
     -------
     Found
-        The answers; `truncated` says whether there are more.
+        The answers; `truncated` says whether there are more, `granted` what the peer agreed to. What was proposed and not
+        granted is among the notes.
 
     Raises
     ------
@@ -160,18 +178,26 @@ def find(
         raise InputError(f"via is dimse or web, not {via!r}.")
     peer = as_peer(peer)
     level, model = cast(Level, str(level).upper()), cast(Model, str(model).upper())
-    identifier = query_identifier(model, level, keys, relational=via == "web")
+    if time_zone:
+        offset_minutes(time_zone)
+    options = QueryOptions(relational=relational, date_time=date_time, fuzzy=fuzzy, time_zone=bool(time_zone))
+    identifier = query_identifier(model, level, keys, relational=relational or via == "web")
     most = limit or MOST_RESULTS
     start = time.monotonic()
     if via == "web":
         answers = _Answers(most)
+        if options.names != ("relational",) and options.names:
+            answers.notes["DICOMweb negotiates nothing: date_time, fuzzy and time_zone were not asked for"] = None
         for answer in search(peer, identifier, level=level, limit=most + 1):
             if cancel is not None and cancel():
                 answers.cancelled = True
                 break
             answers.take(answer)
     else:
-        answers = by_dimse(peer, identifier, contexts.query_model(model, "FIND"), most=most, cancel=cancel)
+        uid = contexts.query_model(model, "FIND")
+        answers = by_dimse(
+            peer, identifier, uid, most=most, cancel=cancel, options=options, time_zone=time_zone, progress=progress
+        )  # fmt: skip
     found = answers.found(level, columns_of(keys or {}, identifier), time.monotonic() - start)
     log.info("found %d at %s level at %s%s", len(found), level, peer.name, ", truncated" if found.truncated else "")
     return found
@@ -184,15 +210,41 @@ class _Answers:
         self.most, self.datasets, self.notes = most, list[Dataset](), dict[str, None]()
         self.came = 0
         self.truncated = self.cancelled = False
+        self.granted: frozenset[str] = frozenset()
         self._seen: dict[tuple[str, ...], list[Dataset]] = {}
+        self._encoded: set[bytes] = set()
         self.repeated = 0
 
-    def take(self, answer: Dataset | None) -> None:
-        """Keep an answer, None where it could not be decoded, or note that there are more than wanted."""
+    def agree(self, answer: bytes | None, asked: QueryOptions) -> None:
+        """Note what was granted of what was asked for."""
+        self.granted = frozenset(asked.both(QueryOptions.of(answer or b"")).names)
+        refused = [name.replace("_", " ") for name in asked.names if name not in self.granted]
+        if refused:
+            how = "refuses" if answer is not None else "does not answer the negotiation of"
+            self.notes[f"the peer {how} {', '.join(refused)} (PS3.4 C.5.1.1)"] = None
+
+    def take_encoded(self, response: Response) -> None:
+        """Keep an answer as it came: two that are the same have the same bytes."""
+        self._count()
+        if (answer := decoded(response)) is None:
+            self.notes["some answers could not be decoded and are not here"] = None
+        elif response.encoded in self._encoded:
+            self.repeated += 1
+        elif len(self.datasets) >= self.most:
+            self.truncated = True
+        else:
+            self._encoded.add(response.encoded)
+            self.datasets.append(answer)
+
+    def _count(self) -> None:
         self.came += 1
         if self.came > self.most + MOST_USELESS and not self.truncated:
             self.truncated = True
             self.notes[f"the peer sent {self.came} answers, most of them twice or unreadable, and was asked to stop"] = None
+
+    def take(self, answer: Dataset | None) -> None:
+        """Keep an answer, None where it could not be decoded, or note that there are more than wanted."""
+        self._count()
         if answer is None:
             self.notes["some answers could not be decoded and are not here"] = None
             return
@@ -215,47 +267,114 @@ class _Answers:
         if self.repeated:
             self.notes[f"{self.repeated} answers came twice"] = None
         return Found(
-            tuple(self.datasets), level, keywords, self.truncated or self.cancelled, self.cancelled, tuple(self.notes), seconds
-        )
+            tuple(self.datasets), level, keywords, self.truncated or self.cancelled, self.cancelled, tuple(self.notes), seconds,
+            self.granted,
+        )  # fmt: skip
 
 
-def by_dimse(peer: Peer, identifier: Dataset, sop_class_uid: str, *, most: int, cancel: Callable[[], bool] | None) -> _Answers:
-    """Send a C-FIND request and collect its answers."""
+class _Query:
+    """A query under way on one connection."""
+
+    def __init__(self, answers: _Answers, cancel: Callable[[], bool] | None) -> None:
+        self.answers, self._cancel = answers, cancel
+        self.conversation: Conversation | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether no more is wanted: there are enough answers, or the caller says so."""
+        if not (self.answers.truncated or self.answers.cancelled) and self._cancel is not None and self._cancel():
+            self.answers.cancelled = True
+        return self.answers.truncated or self.answers.cancelled
+
+    def ask(self, peer: Peer, sop_class_uid: str, identifier: Dataset) -> Iterator[Response]:
+        """Send a question; yield its answers until no more is wanted."""
+        assert self.conversation is not None
+        answers = self.answers
+        for response in self.conversation.ask("C-FIND", sop_class_uid, identifier, cancel=lambda: self.stops):
+            if response.is_final:
+                _ended(peer, response, answers)
+            elif not answers.truncated:
+                if response.status == 0xFF01:
+                    answers.notes["the peer does not support some of the optional keys"] = None
+                yield response
+
+
+def by_dimse(
+    peer: Peer,
+    identifier: Dataset,
+    sop_class_uid: str,
+    *,
+    most: int,
+    cancel: Callable[[], bool] | None,
+    options: QueryOptions = NOTHING,
+    time_zone: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> _Answers:
+    """Send a C-FIND request, or several where one would have to be relational and is not allowed to; collect the answers."""
     answers = _Answers(most)
-    with associate(peer, contexts.service(sop_class_uid)) as association, cancelling(association, sop_class_uid, cancel) as stop:
-        for answer, dataset in association.send_c_find(identifier, sop_class_uid):
-            if "Status" not in answer:
-                if stop.asked:
-                    break
-                raise _counted(lost(association, peer, "C-FIND"), len(answers.datasets))
-            if not is_pending(answer.Status):
-                _ended(peer, answer, answers, asked=stop.asked)
-                break
-            if stop.asked and time.monotonic() > stop.deadline:
-                answers.notes["the peer did not stop when it was asked to"] = None
-                association.abort()
-                break
-            if stop.asked and answers.truncated:
-                continue
-            if answer.Status == 0xFF01:
-                answers.notes["the peer does not support some of the optional keys"] = None
-            answers.take(dataset)
-            if answers.truncated:
-                stop.ask()
-        answers.cancelled = stop.by_caller
+    query = _Query(answers, cancel)
+    proposed = proposal(sop_class_uid, options)
+    try:
+        with conversing(peer, contexts.service(sop_class_uid), extended=proposed) as query.conversation:
+            answers.agree(query.conversation.extended.get(sop_class_uid), options)
+            if time_zone and "time_zone" in answers.granted:
+                identifier.TimezoneOffsetFromUTC = time_zone
+            model = contexts.MODEL_OF.get(sop_class_uid, "")
+            if options.relational and "relational" not in answers.granted and not is_hierarchical(identifier, model):
+                _walked(query, peer, sop_class_uid, identifier, progress)
+            else:
+                for response in query.ask(peer, sop_class_uid, identifier):
+                    answers.take_encoded(response)
+    except NetworkError as error:
+        if not (answers.truncated or answers.cancelled) or isinstance(error, StatusFailure):
+            raise _counted(error, len(answers.datasets)) from None
+        if query.conversation is not None and query.conversation.was_left:
+            answers.notes["the peer did not stop when it was asked to"] = None
     return answers
 
 
-def _ended(peer: Peer, answer: Dataset, answers: _Answers, *, asked: bool) -> None:
-    status = int(answer.Status)
+def _walked(
+    query: _Query, peer: Peer, sop_class_uid: str, identifier: Dataset, progress: Callable[[int, int], None] | None
+) -> None:
+    """Ask level by level, with the same result."""
+    answers = query.answers
+
+    def ask(question: Dataset) -> Iterator[Dataset]:
+        for response in query.ask(peer, sop_class_uid, question):
+            if (answer := decoded(response)) is None:
+                answers.take(None)
+            else:
+                yield answer
+
+    walk = Walk(identifier, contexts.MODEL_OF[sop_class_uid], ask, lambda: not query.stops, progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they would show values
+        for answer in walk.answers():
+            answers.take(answer)
+    answers.notes[f"the peer takes no relational query: asked level by level, {walk.asked} questions"] = None
+    if walk.is_cut:
+        answers.truncated = True
+        answers.notes[f"more than {MOST_QUESTIONS} questions would have been needed"] = None
+
+
+def decoded(response: Response) -> Dataset | None:
+    """Return the identifier of a response; None where it can't be read."""
+    try:
+        return response.dataset if response.encoded else None
+    except Exception:  # noqa: BLE001 - whatever pydicom stumbles over
+        return None
+
+
+def _ended(peer: Peer, response: Response, answers: _Answers) -> None:
+    status = response.status
     if status == CANCELLED:
-        if not asked:
+        if not (answers.truncated or answers.cancelled):
             answers.truncated = True
             answers.notes["the peer cancelled the query by itself"] = None
     elif status >> 12 == 0xB or status == 1:
         answers.notes[f"the peer ended with status 0x{status:04X}, {words(status)}"] = None
     elif status:
-        raise _counted(failure(peer, "C-FIND", answer), len(answers.datasets))
+        raise refusal(peer, "C-FIND", response)
 
 
 def _counted(error: NetworkError, count: int) -> NetworkError:
@@ -263,47 +382,6 @@ def _counted(error: NetworkError, count: int) -> NetworkError:
     if count:
         error.add_note(f"{count} answers had come until then.")
     return error
-
-
-class _Stop:
-    """Asks the peer to stop, once (C-CANCEL, PS3.7 9.3.2.3)."""
-
-    def __init__(self, association: Association, sop_class_uid: str) -> None:
-        self._association, self._sop_class_uid, self._lock = association, sop_class_uid, threading.Lock()
-        self.asked = self.by_caller = False
-        self.deadline = float("inf")
-
-    def ask(self, *, by_caller: bool = False) -> None:
-        """Send C-CANCEL unless that was done."""
-        with self._lock:
-            if self.asked or not self._association.is_established:
-                return
-            self.asked, self.by_caller, self.deadline = True, by_caller, time.monotonic() + PATIENCE_S
-        self._association.send_c_cancel(1, query_model=self._sop_class_uid)
-
-
-@contextmanager
-def cancelling(association: Association, sop_class_uid: str, cancel: Callable[[], bool] | None) -> Iterator[_Stop]:
-    """Poll `cancel` ten times a second while the block lasts, and ask the peer to stop when it is true."""
-    stop = _Stop(association, sop_class_uid)
-    if cancel is None:
-        yield stop
-        return
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.1):
-            if cancel():
-                stop.ask(by_caller=True)
-                return
-
-    watcher = threading.Thread(target=watch, name="cancel", daemon=True)
-    watcher.start()
-    try:
-        yield stop
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def columns_of(keys: Mapping[str, Any], identifier: Dataset) -> tuple[str, ...]:
