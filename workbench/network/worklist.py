@@ -82,7 +82,7 @@ def worklist(
     identifier = worklist_identifier(keys, only=only)
     start = time.monotonic()
     answers = by_dimse(as_peer(peer), identifier, WORKLIST, most=limit or MOST_RESULTS, cancel=cancel)
-    asked = {".".join(worklist_path(name)): None for name in keys or {}}
+    asked = {".".join(worklist_path(name, strict=not only)): None for name in keys or {}}
     return answers.found("WORKLIST", columns_of(asked, identifier), time.monotonic() - start)
 
 

@@ -31,13 +31,15 @@ def _table() -> Mapping[str, Any]:
     return MappingProxyType(json.loads(text))
 
 
-def worklist_path(name: object) -> list[str]:
+def worklist_path(name: object, *, strict: bool = True) -> list[str]:
     """Return where a key stands in a worklist item, as keywords from the item down.
 
     Parameters
     ----------
     name : str
         A keyword, a tag or a path; a key of the Scheduled Procedure Step may be named without its sequence.
+    strict : bool
+        Whether only attributes of PS3.4 Table K.6-1 are keys; others of the same modules may be asked for too (K.6.1.2.2).
 
     Raises
     ------
@@ -55,7 +57,7 @@ def worklist_path(name: object) -> list[str]:
         return [_STEP, *path]
     if path[0] == _STEP and len(path) > 1 and path[1] in step:
         return path
-    if path[0] in item:
+    if path[0] in item or not strict:
         return path
     near = get_close_matches(path[-1], [*step, *item], n=3, cutoff=0.6)
     hint = f" Do you mean {' or '.join(near)}?" if near else ""
@@ -70,7 +72,8 @@ def worklist_identifier(keys: Mapping[str, Any] | None = None, *, only: bool = F
     keys : mapping, optional
         What is looked for, as in :func:`workbench.standard.query_identifier`; see :func:`worklist_path` for the names.
     only : bool
-        Whether to ask for these keys alone, as a device does; by default all that a worklist must return are asked for too.
+        Whether to ask for these keys alone, as a device does, be they in Table K.6-1 or not; by default all that a worklist must
+        return are asked for too.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def worklist_identifier(keys: Mapping[str, Any] | None = None, *, only: bool = F
             for keyword in (name for name, kind in names.items() if not kind.endswith("3")):
                 setattr(target, keyword, [] if dictionary_VR(keyword) == "SQ" else None)
     identifier.ScheduledProcedureStepSequence = [step]
-    texts = [place(identifier, worklist_path(name), value) for name, value in (keys or {}).items()]
+    texts = [place(identifier, worklist_path(name, strict=not only), value) for name, value in (keys or {}).items()]
     if not all(map(str.isascii, texts)):
         identifier.SpecificCharacterSet = "ISO_IR 192"
     return identifier
