@@ -63,12 +63,15 @@ class Service:
         Called with it, a DIMSE request and its context; whether it was served. If not, pynetdicom does it.
     ended : callable
         Called with it when it is over.
+    idle : callable
+        Called with it, in its own thread, while no message waits: the moment for a request of ours.
     """
 
     admit: Callable[["Acceptor"], None]
     established: Callable[["Acceptor"], StoreReceiver]
     serve: Callable[["Acceptor", Any, Any], bool]
     ended: Callable[["Acceptor"], None]
+    idle: Callable[["Acceptor"], None] = lambda _: None
 
 
 class _Link(AssociationSocket):
@@ -203,6 +206,7 @@ class Acceptor(Association):
         self.dul = _Provider(self, timeouts)
         self.acse_timeout, self.dimse_timeout, self.network_timeout = timeouts.acse_s, timeouts.dimse_s, idle_s
         self.address = self.reason = ""
+        self.poll_s = 1.0  # how long to wait for a message before a moment counts as idle
         #: Held while a message is sent: the PDUs of two messages do not mix (PS3.8 E).
         self.turn = threading.RLock()
 
@@ -263,9 +267,11 @@ class Acceptor(Association):
         self._is_paused = False
         while not self._kill:
             try:
-                context_id, message = self.dimse.msg_queue.get(timeout=min(1.0, self.network_timeout or 1.0))
+                context_id, message = self.dimse.msg_queue.get(timeout=min(self.poll_s, self.network_timeout or 1.0))
             except queue.Empty:
                 context_id = message = None
+                if self.is_alive_and_well:
+                    self._service.idle(self)
             if message is not None and context_id is not None:
                 self._serve_request(message, context_id)
                 self.dul._idle_timer.restart()  # noqa: SLF001 - the peer had nothing to say while it was served
@@ -368,7 +374,7 @@ class Entrance(AssociationServer):
     def acceptor(self, connection: socket.socket, remote: AddressInformation, local: AddressInformation) -> Acceptor:
         """Return the association of a new connection, not started."""
         association = Acceptor(
-            self.ae, Service(self._service.admit, self._service.established, self._service.serve, self._ended),
+            self.ae, Service(self._service.admit, self._service.established, self._service.serve, self._ended, self._service.idle),
             timeouts=self._timeouts, idle_s=self._idle_s,
         )  # fmt: skip
         self._count += 1

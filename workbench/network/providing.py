@@ -52,7 +52,11 @@ class Refused(Exception):
 
 
 class Provider(Protocol):
-    """A service that a server offers beside verification, storage and query/retrieve."""
+    """A service that a server offers beside verification, storage and query/retrieve.
+
+    It may also have `reversible`, those of its SOP classes for which the association's requestor may be the SCP
+    (PS3.7 D.3.3.4), and ``idle(association)``, called while no message waits, in which it may send requests of its own.
+    """
 
     @property
     def sop_classes(self) -> Collection[str]:

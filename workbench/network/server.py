@@ -136,6 +136,7 @@ class Server:
         self._inside: set[Acceptor] = set()
         self._classes = frozenset(c.uid for c in storage_classes())
         self._provided = frozenset(uid for provider in self.providers for uid in provider.sop_classes)
+        self._reversible = frozenset(uid for provider in self.providers for uid in getattr(provider, "reversible", ()))
         self._stored = self._refused = self._associations = 0
 
     # ------------------------------------------------------------ start and stop
@@ -156,7 +157,7 @@ class Server:
                 served(provider, association, request, context) for provider in self.providers
             )
 
-        service = Service(self._admit, self._established, serve, self._ended)
+        service = Service(self._admit, self._established, serve, self._ended, self._idle)
         try:
             self._entrance = Entrance(
                 self._entity(), (self.host, self._asked_port), service=service, timeouts=self.timeouts, idle_s=self.idle_s,
@@ -189,6 +190,11 @@ class Server:
                 thread.join(max(0.0, end - time.monotonic()))
         log.info("%s stopped listening at port %d", self.ae_title, self.port)
         self.port = self._asked_port
+
+    def know(self, peer: Peer) -> None:
+        """From now on C-MOVE may name this peer; of several with one AE title the last counts."""
+        with self._lock:
+            self._known = (*self._known, peer)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -270,6 +276,8 @@ class Server:
                 syntaxes += [str(s) for s in context.transfer_syntax if str(s) not in syntaxes and _is_uid(str(s))]
             elif uid == VERIFICATION or (uid in MODELS and self.archive is not None) or uid in self._provided:
                 supported.append(build_context(uid, list(_PLAIN)))
+                if uid in self._reversible:
+                    supported[-1].scu_role = supported[-1].scp_role = True
         for uid, syntaxes in storing.items():
             syntaxes.sort(key=lambda syntax: syntax == ExplicitVRBigEndian)
             context = build_context(uid, syntaxes)
@@ -302,6 +310,14 @@ class Server:
         receive = self.archive.receiving if self.archive is not None else _nowhere
         return StoreReceiver(contexts, receive=receive, answer=association.send_bytes, source_ae_title=source)
 
+    def _idle(self, association: Acceptor) -> None:
+        for provider in self.providers:
+            if idle := getattr(provider, "idle", None):
+                try:
+                    idle(association)
+                except Exception as error:  # noqa: BLE001 - its text may hold a value
+                    log.warning("%s: a request of ours failed (%s)", association.caller, type(error).__name__)
+
     def _ended(self, association: Acceptor) -> None:
         for provider in self.providers:
             provider.ended(association)
@@ -333,8 +349,10 @@ class Server:
     def _queries(self) -> QueryRetrieve | None:
         if self.archive is None:
             return None
-        by_title = {peer.ae_title: peer for peer in self._known}
-        return QueryRetrieve(self.archive, lambda title: self._as_sender(by_title.get(title)), self.timeouts, self.ae_title)
+        def known(title: str) -> Peer | None:
+            return next((peer for peer in reversed(self._known) if peer.ae_title == title), None)
+
+        return QueryRetrieve(self.archive, lambda title: self._as_sender(known(title)), self.timeouts, self.ae_title)
 
     def _as_sender(self, peer: Peer | None) -> Peer | None:
         return None if peer is None else peer.but(calling_ae_title=self.ae_title)
