@@ -1,6 +1,7 @@
 """Printing with DCMTK: our user at its dcmprscp, its dcmpsprt and dcmprscu at our printer (case S12)."""
 
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pydicom
 import pytest
 
 from tests.conftest import RunningPeer, free_port, running
+from workbench import phantoms
 from workbench.entities import FilmBox, FilmImage, FilmLut, FilmSession, Peer
-from workbench.network import print_images
-from workbench.network.printing import PrintOutcome
+from workbench.network import Printer, PrinterModel, PrintOutcome, Server, print_images
 
 pytestmark = pytest.mark.peers
 
@@ -24,7 +25,7 @@ SETTINGS = {
     "Supports12Bit": "true", "SupportsDecimateCrop": "true", "SupportsImageSize": "true", "SupportsPresentationLUT": "true",
     "SupportsTrim": "true", "DisplayFormat": r"1,1\2,1\2,2", "BorderDensity": r"150\BLACK\WHITE",
     "EmptyImageDensity": r"20\BLACK\WHITE", "PresentationLUTMatchRequired": "false", "PresentationLUTinFilmSession": "false",
-    "SessionPrinting": "false",
+    "SessionPrinting": "false", "PresentationLUTPreferSCPRendering": "true",
 }  # fmt: skip
 
 
@@ -112,3 +113,100 @@ def test_a_table_for_eight_bits_and_an_image_of_twelve_are_0106(dcmprscp):
     assert [(row.step, row.position, row.status) for row in failed] == [("image", 1, "0x0106")]
     assert [row.step for row in bad[-2:]] == ["delete film session", "delete presentation LUT"]
     assert len(stored(printer)[0]) == 1
+
+
+@pytest.fixture
+def dcmprint(program: Callable[[str], str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that has DCMTK prepare a film from image files with dcmpsprt, and print it with dcmprscu."""
+    numbers = iter(range(100))
+
+    def run(port: int, files: list[Path], *switches: str, later: tuple[str, ...] = (), **settings: object):
+        folder = tmp_path / f"dcmprscu-{next(numbers)}"
+        folder.mkdir()
+        (folder / "print.cfg").write_text(configuration(folder, Port=port, Type="PRINTER", **settings))
+        common = ["-c", str(folder / "print.cfg"), "-p", "PRINTER"]
+        prepare = [program("dcmpsprt"), *common, "--nospool", *switches, *map(str, files)]
+        subprocess.run(prepare, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+        films = sorted(map(str, (folder / "psdb").glob("SP_*.dcm")))
+        assert films
+        printing = [program("dcmprscu"), "-d", *common, *later, *films]
+        return subprocess.run(printing, cwd=folder, capture_output=True, text=True, check=False, timeout=20)
+
+    return run
+
+
+@pytest.fixture
+def slices(tmp_path: Path) -> list[Path]:
+    """Four slices, each with another ramp, whose window is its whole range."""
+    paths = []
+    for number, dataset in enumerate(phantoms.ct.ct_series(4)):
+        dataset.Rows, dataset.Columns, dataset.BitsStored, dataset.HighBit = 48, 64, 12, 11
+        dataset.BitsAllocated, dataset.PixelRepresentation = 16, 0
+        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.WindowCenter, dataset.WindowWidth = 1, 0, 2048, 4096
+        values = np.roll(np.linspace(0, 4095, 48 * 64).round().astype("<u2").reshape(48, 64), 12 * number, axis=0)
+        dataset.PixelData = values.tobytes()
+        paths.append(tmp_path / f"slice{number}.dcm")
+        dataset.save_as(paths[-1], enforce_file_format=True)
+    return paths
+
+
+@pytest.mark.parametrize(("supports", "bits"), [("true", 12), ("false", 8)])
+def test_dcmprscu_prints_four_images_at_our_printer(dcmprint, slices, supports, bits):
+    printer = Printer()
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        done = dcmprint(
+            server.port, slices, "-l", "2", "2", "--lin-od", "--filmsize", "8INX10IN", "--trim", "--border", "BLACK",
+            later=("--copies", "3", "--medium-type", "BLUE FILM", "--label", "TEST"), Supports12Bit=supports,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (film,) = printer.films
+    assert (film.box.layout, film.box.size, film.box.trim, film.box.border) == (r"STANDARD\2,2", "8INX10IN", "YES", "BLACK")
+    assert (film.session.copies, film.session.medium, film.session.label) == (3, "BLUE FILM", "TEST")
+    assert film.lut == FilmLut("LIN OD")
+    assert {image.bits for image in film.images} == {bits}
+    for path, image in zip(slices, film.images, strict=True):
+        sent = pydicom.dcmread(path).pixel_array / 4095
+        got = np.frombuffer(image.pixels, "<u1" if bits == 8 else "<u2").reshape(image.rows, image.columns) / (2**bits - 1)
+        assert (image.rows, image.columns) == (48, 64)
+        assert np.abs(got - sent).max() < 2 / 255  # DCMTK rounds on its way
+
+
+def test_dcmprscu_writes_its_annotation(dcmprint, slices):
+    printer = Printer()
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        switches = ("-a", "CASE 7", "-pd", "-pn", "-pl")
+        done = dcmprint(server.port, slices[:1], *switches, Annotation=r"1\LABEL")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert printer.films[0].texts == ("CASE 7",)
+
+
+def test_dcmprscu_is_told_that_the_printer_has_a_fault(dcmprint, slices):
+    printer = Printer(PrinterModel(queue=0))
+    printer.fault("FILM JAM")
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        done = dcmprint(server.port, slices[:1])
+    assert "FILM JAM" in done.stdout + done.stderr
+    assert printer.films == ()
+
+
+def test_dcmprscu_prints_a_whole_session_and_is_refused_where_that_is_not_offered(dcmprint, slices):
+    printer, single = Printer(), Printer(PrinterModel(collates=False))
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        dcmprint(server.port, slices, "-l", "2", "2", later=("--session-print",), SessionPrinting="true")
+    with Server(None, ae_title="PRINTER", providers=[single]) as server:
+        refused = dcmprint(server.port, slices, "-l", "2", "2", later=("--session-print",), SessionPrinting="true")
+    assert [film.uid for film in printer.films] != []
+    assert single.films == ()
+    assert "0x0211" in refused.stdout + refused.stderr
+
+
+def test_dcmprscu_prints_white_as_zero(dcmprint, slices):
+    printer = Printer()
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        dcmprint(server.port, slices[:1])
+        dcmprint(server.port, slices[:1], later=("--monochrome1",))
+    straight, inverse = (film.images[0] for film in printer.films)
+    assert (straight.is_inverse, inverse.is_inverse) == (False, True)
+    kind, top = ("<u1", 255) if straight.bits == 8 else ("<u2", 4095)
+    changed = top - np.frombuffer(inverse.pixels, kind).astype(int)
+    assert np.abs(changed - np.frombuffer(straight.pixels, kind)).max() <= 1

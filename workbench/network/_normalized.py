@@ -128,7 +128,7 @@ class Conversation:
         self._count += 1
         request.MessageID = self._count
         for name, dataset in datasets.items():
-            if dataset is not None:
+            if dataset:  # a dataset without elements is none: a peer would wait for it
                 setattr(request, name, encode(dataset, context.transfer_syntax[0]))
         self._association.dimse.send_msg(request, cast("int", context.context_id))
         response = self._response(type(request), self._count, doing)

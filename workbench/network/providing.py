@@ -117,7 +117,7 @@ def answer(
     comment : str
         Error Comment (0000,0902); cut at 64 characters.
     dataset : Dataset, optional
-        Goes into the response in the transfer syntax of the context.
+        Goes into the response in the transfer syntax of the context; one without elements is none: a peer would wait for it.
     **fields
         Command elements, such as ``AffectedSOPInstanceUID``.
     """
@@ -136,7 +136,7 @@ def answer(
         response.ErrorComment = comment[:64]
     for name, value in fields.items():
         setattr(response, name, value)
-    if dataset is not None:
+    if dataset:
         setattr(response, next(name for name in _ANSWERED if hasattr(response, name)), encode(dataset, context.transfer_syntax[0]))
     with association.turn:
         association.dimse.send_msg(response, cast("int", context.context_id))
