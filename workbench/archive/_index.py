@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -41,6 +41,7 @@ class Row:
     source_ae_title: str
     file_bytes: int
     received_at: float = field(default_factory=time.time)
+    sha256: str = ""  # of the dataset, where the archive keeps that
 
 
 _STUDY = ("StudyInstanceUID", *columns("PATIENT"), *(c for c in columns("STUDY") if c != "StudyInstanceUID"))
@@ -57,6 +58,8 @@ _INSERT_SERIES = _insert("series", _SERIES)
 _SYSTEM = ("StudyInstanceUID", "SeriesInstanceUID", "AvailableTransferSyntaxUID", "SourceApplicationEntityTitle", "file_bytes",
            "received_at")  # fmt: skip
 _INSERT_INSTANCE = _insert("instances", (*_IMAGE, *_SYSTEM))
+_DIGESTS = "CREATE TABLE IF NOT EXISTS digests (SOPInstanceUID TEXT PRIMARY KEY, sha256 TEXT NOT NULL)"
+_INSERT_DIGEST = "INSERT OR REPLACE INTO digests VALUES (?, ?)"
 
 
 class Index:
@@ -104,6 +107,15 @@ class Index:
         """Whether the index is new, and nobody has yet looked through all stored files."""
         with self._writing, _translated(self._path):
             return bool(self._writer.execute("PRAGMA application_id").fetchone()[0] == _UNFILLED)
+
+    @property
+    def has_digests(self) -> bool:
+        """Whether digests of datasets are kept: from then on when some process asked for it."""
+        return bool(next(self.rows("SELECT COUNT(*) FROM sqlite_master WHERE name = 'digests'"))[0])
+
+    def keep_digests(self) -> None:
+        """Make the table of digests, if it is not there."""
+        self.change(lambda connection: connection.execute(_DIGESTS))
 
     def filled(self) -> None:
         """Note that every stored file has been looked at."""
@@ -214,7 +226,7 @@ class Index:
             self._writer.close()
 
 
-def _insert_rows(connection: sqlite3.Connection, batch: Iterable[Row]) -> None:
+def _insert_rows(connection: sqlite3.Connection, batch: Sequence[Row]) -> None:
     studies, series, instances = {}, {}, []
     for row in batch:
         get = row.values.get
@@ -229,6 +241,8 @@ def _insert_rows(connection: sqlite3.Connection, batch: Iterable[Row]) -> None:
     connection.executemany(_INSERT_STUDY, studies.values())
     connection.executemany(_INSERT_SERIES, series.values())
     connection.executemany(_INSERT_INSTANCE, instances)
+    if digests := [(row.values.get("SOPInstanceUID", ""), row.sha256) for row in batch if row.sha256]:
+        connection.executemany(_INSERT_DIGEST, digests)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Knows: how bytes are gathered, checked, given their name, and what is done when 
 Does not know: who sends them, SQL.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,7 @@ class Receiving:
         self._temporary = ""
         self._beginning: Beginning | None = None
         self._ended = False
+        self._digest = hashlib.sha256() if shelf.keeps_digests else None
         self.was_there = False  # set by commit() where the same bytes were
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -59,6 +61,8 @@ class Receiving:
         if self._ended:
             raise ArchiveError("This instance was already committed or discarded.")
         self.size_bytes += len(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
         if len(self._buffer) + len(chunk) <= GATHERED_BYTES:
             self._buffer += chunk
             return
@@ -120,7 +124,8 @@ class Receiving:
         if not published:
             self._meet(self._shelf.store.path(self._uid))
             self.was_there = True
-        self._shelf.take(Row(header.values, self._syntax, self._source, self.size_bytes))
+        sha256 = self._digest.hexdigest() if self._digest is not None else ""
+        self._shelf.take(Row(header.values, self._syntax, self._source, self.size_bytes, sha256=sha256))
         return _reference(header.values)
 
     def _publish(self) -> bool:

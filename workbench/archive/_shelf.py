@@ -38,6 +38,7 @@ class Shelf:
         self.index = Index(root / "index.sqlite", every_commit_durable=durability == "power")
         try:
             some_died = self.index.change(lambda _: self.store.begin())
+            self.keeps_digests = self.index.has_digests
             if some_died or self.index.is_unfilled:
                 self._index_again()
         except BaseException:  # the next one who opens it has to begin again
@@ -47,6 +48,28 @@ class Shelf:
     def take(self, row: Row) -> None:
         """Put a stored instance into the index."""
         self.index.add(row)
+
+    def keep_digests(self) -> None:
+        """Keep the digest of every dataset that comes from now on."""
+        if not self.keeps_digests:
+            self.index.keep_digests()
+            self.keeps_digests = True
+
+    def is_intact(self, uid: str) -> bool:
+        """Whether the file of an instance can be read to its end and is what its row, and its digest if one is kept, say."""
+        self.index.flush()
+        path = self.store.path(uid)
+        try:
+            found = self._row_of(path)
+            sizes = [size for (size,) in self.index.rows("SELECT file_bytes FROM instances WHERE SOPInstanceUID = ?", (uid,))]
+            known = []
+            if self.keeps_digests:
+                known = [text for (text,) in self.index.rows("SELECT sha256 FROM digests WHERE SOPInstanceUID = ?", (uid,))]
+            is_same = not known or known == [digest(path, offset=Part10.locate(path).dataset_offset)]
+        except (WorkbenchError, OSError) as error:
+            _logger.warning("instance %s is damaged: %s", uid, type(error).__name__)
+            return False
+        return is_same and sizes in ([], [found.file_bytes])
 
     def note_conflict(
         self, *, uid: str, path: Path, digests: tuple[str, str], transfer_syntax_uid: str, source_ae_title: str
@@ -156,6 +179,8 @@ def _forget(connection: sqlite3.Connection, uids: Sequence[str]) -> None:
     wanted = json.dumps(list(uids))
     studies = json.dumps([row[0] for row in connection.execute(_STUDIES_OF, (wanted,))])
     connection.execute(f"DELETE FROM instances WHERE SOPInstanceUID {_AMONG}", (wanted,))
+    if connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'digests'").fetchone()[0]:
+        connection.execute(f"DELETE FROM digests WHERE SOPInstanceUID {_AMONG}", (wanted,))
     connection.execute(
         f"DELETE FROM series WHERE StudyInstanceUID {_AMONG} AND NOT EXISTS (SELECT 1 FROM instances i "
         "WHERE i.StudyInstanceUID = series.StudyInstanceUID AND i.SeriesInstanceUID = series.SeriesInstanceUID)",
