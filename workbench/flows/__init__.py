@@ -4,8 +4,8 @@ Knows: which room does what, and in which order.
 Does not know: SQL, sockets, JavaScript.
 """
 
-from workbench.flows import annotate, exchange, notebook, pull, release
+from workbench.flows import annotate, exchange, filming, notebook, pull, release
 from workbench.flows.audit import Audit, AuditLine, AuditLines, Step
 from workbench.flows.progress import progress
 
-__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "notebook", "progress", "pull", "release"]
+__all__ = ["Audit", "AuditLine", "AuditLines", "Step", "annotate", "exchange", "filming", "notebook", "progress", "pull", "release"]

@@ -9,6 +9,7 @@ Does not know: figures, widgets, files.
 
 from workbench.rendering.annotations import GraphicObject, Layer, TextObject
 from workbench.rendering.displayed_area import Spatial
+from workbench.rendering.film import film, film_image, film_places, p_value
 from workbench.rendering.geometry import Sides, Spacing, orientation, spacing
 from workbench.rendering.lookup import LookupTable
 from workbench.rendering.modality import Modality, modality, modality_values, units
@@ -38,10 +39,14 @@ __all__ = [
     "Spatial",
     "TextObject",
     "Window",
+    "film",
+    "film_image",
+    "film_places",
     "layout",
     "modality",
     "modality_values",
     "orientation",
+    "p_value",
     "palette",
     "pixels",
     "render",
