@@ -1,9 +1,12 @@
-"""A simulated imaging department: an archive, its server and phantoms, in the kernel.
+"""A simulated imaging department: archive, worklist, performed steps, printer, and five real systems at work.
 
-Knows: archive, server, phantoms.
+Knows: archive, servers, phantoms, device profiles.
 Does not know: widgets.
 """
 
+from workbench.department.creating import buildable, not_yet
 from workbench.department.department import Department
+from workbench.department.modality import Activities, Done, Modality, Outcome
+from workbench.department.schedule import scheduled
 
-__all__ = ["Department"]
+__all__ = ["Activities", "Department", "Done", "Modality", "Outcome", "buildable", "not_yet", "scheduled"]

@@ -1,30 +1,33 @@
-"""A small imaging department in this process: an archive full of phantoms behind a server on loopback.
+"""An imaging department in this process: archive, worklist, performed steps, printer and five systems, on loopback.
 
-Knows: how archive, server and phantoms are put together and taken down.
-Does not know: widgets.
+Knows: how its parts are put together and taken down.
+Does not know: what the systems do (modality), widgets.
 """
 
 import atexit
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from pydicom.dataset import Dataset
 
-from workbench import phantoms
+from workbench import devices, phantoms
 from workbench.archive import Archive
+from workbench.department.modality import Modality
+from workbench.department.schedule import scheduled
 from workbench.entities import Peer, html_safe
 from workbench.errors import ServerRefused
-from workbench.network import Server
+from workbench.network import Printer, ProcedureSteps, Server, Worklist
 
 __all__ = ["Department"]
 
 
 class Department:
-    """An archive with phantoms that answers C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET on 127.0.0.1.
+    """An archive with phantoms, a worklist, a keeper of performed steps and a printer, all on 127.0.0.1.
 
     It is running once it is made, and ends with :meth:`stop`, at the end of a ``with`` block, or with the process.
 
@@ -37,9 +40,22 @@ class Department:
     ae_title : str
         What the archive calls itself.
     port : int
-        TCP port; 0 takes one that is free.
+        TCP port of the archive; 0 takes one that is free, as the other servers do.
     known_peers : mapping of str to Peer, optional
         Destinations that C-MOVE may name.
+    items : iterable of Dataset or mapping, DataFrame, or Path to a CSV file, optional
+        What is scheduled; by default one item today for each system that asks a worklist.
+
+    Attributes
+    ----------
+    archive : Archive
+    server, information_system, print_server : Server
+        AE titles DEPARTMENT (storage, query/retrieve, storage commitment), RIS (worklist, performed steps) and PRINTER.
+    worklist : Worklist
+    steps : ProcedureSteps
+    printer : Printer
+    modalities : mapping of str to Modality
+        The five systems by the names of their profiles, ready to :meth:`~workbench.department.Modality.run`.
 
     Raises
     ------
@@ -48,9 +64,8 @@ class Department:
 
     Examples
     --------
-    >>> from workbench.network import echo
     >>> with Department(instances=[]) as department:
-    ...     bool(echo(department.peer))
+    ...     department.modalities["topcon-sp1p"].run().complete
     True
     """
 
@@ -62,19 +77,36 @@ class Department:
         ae_title: str = "DEPARTMENT",
         port: int = 0,
         known_peers: Mapping[str, Peer] | None = None,
+        items: object = None,
     ) -> None:
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="workbench-")) if folder is None else Path(folder)
+        self._servers: list[Server] = []
         try:
             self.archive = Archive(self.folder)
-            self.server = Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers)
             for dataset in phantoms.everything() if instances is None else instances:
                 self.archive.add(dataset)
-            self.server.start()
+            systems = devices.profiles()
+            self.worklist = Worklist(scheduled(systems.values()) if items is None else items)  # type: ignore[arg-type]
+            self.steps, self.printer = ProcedureSteps(self.worklist), Printer()
+            self.server = self._started(Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers))
+            self.information_system = self._started(Server(None, ae_title="RIS", providers=[self.worklist, self.steps]))
+            self.print_server = self._started(Server(None, ae_title="PRINTER", providers=[self.printer]))
         except BaseException:
             self.stop()
             raise
+        self.modalities: Mapping[str, Modality] = MappingProxyType({name: self._system(name) for name in systems})
         atexit.register(self.stop)
+
+    def _started(self, server: Server) -> Server:
+        self._servers.append(server)
+        return server.start()
+
+    def _system(self, name: str) -> Modality:
+        peers = self.peers
+        return Modality(
+            name, archive=peers["archive"], ris=peers["ris"], printer=peers["printer"], known_to=self.server.know
+        )  # fmt: skip
 
     @property
     def peer(self) -> Peer:
@@ -89,12 +121,26 @@ class Department:
             raise ServerRefused("The department is stopped: make a new one.")
         return self.server.peer
 
+    @property
+    def peers(self) -> Mapping[str, Peer]:
+        """All of its servers as peers: ``archive``, ``ris`` (worklist and performed steps) and ``printer``.
+
+        Raises
+        ------
+        ServerRefused
+            If the department is stopped.
+        """
+        return MappingProxyType(
+            {"archive": self.peer, "ris": self.information_system.peer, "printer": self.print_server.peer}
+        )  # fmt: skip
+
     def stop(self) -> None:
-        """Stop the server, close the archive, and remove the folder if it was temporary; harmless when repeated."""
+        """Stop the servers, close the archive, and remove the folder if it was temporary; harmless when repeated."""
         atexit.unregister(self.stop)
-        for part, end in (("server", "stop"), ("archive", "close")):
-            if hasattr(self, part):  # it may be that the department could not be made
-                getattr(getattr(self, part), end)()
+        for server in self._servers:
+            server.stop()
+        with suppress(AttributeError):  # it may be that the department could not be made
+            self.archive.close()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -114,5 +160,6 @@ class Department:
         counts = self.archive.counts()
         return (
             f"<p><b>Department</b>: {html_safe(self.peer)}, with {counts.patients} patients, {counts.studies} studies, "
-            f"{counts.series} series, {counts.instances} instances</p>"
+            f"{counts.series} series, {counts.instances} instances; {html_safe(self.peers['ris'])} with {len(self.worklist)} "
+            f"scheduled steps; {html_safe(self.peers['printer'])}</p>"
         )

@@ -260,10 +260,10 @@ def _asked_state(identifier: Dataset) -> bool:
 
 
 def _returned(item: Dataset, identifier: Dataset) -> Dataset:
-    """Return the keys that were asked for with the values of an item."""
+    """Return the keys that were asked for with the values of an item, in its own character set where it names one."""
     found = _picked(item, identifier)
     if not _is_ascii(found):
-        found.SpecificCharacterSet = "ISO_IR 192"
+        found.SpecificCharacterSet = item.get("SpecificCharacterSet") or "ISO_IR 192"
     return found
 
 

@@ -1,0 +1,410 @@
+"""A real system at work, as its profile describes it: its activities in the order of its statement.
+
+Knows: which service each kind of activity needs, and what a profile says of it.
+Does not know: how a service is spoken (network), how objects are filled (creating).
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydicom.dataset import Dataset
+
+from workbench import devices
+from workbench.archive import Archive
+from workbench.department.creating import Step, buildable, create
+from workbench.devices import Activity, Entity, Key, Profile
+from workbench.entities import Peer, Rows, SeriesRef, Timeouts, html_safe
+from workbench.errors import InputError, WorkbenchError
+from workbench.network import Found, Server, StoreReport, echo, find, free_port, procedure_step, retrieve, store, worklist
+from workbench.standard import WORKLIST, Model, query_keys
+
+__all__ = ["Activities", "Done", "Modality", "Outcome"]
+
+log = logging.getLogger(__name__)
+_STATION, _STEP = "(0040,0100).(0040,0001)", "(0040,0100)"
+_CHARACTER_SET = "(0008,0005)"
+_MODALITY = "(0040,0100).(0008,0060)"
+_PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+
+
+class Outcome(StrEnum):
+    """What became of an activity."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NOT_HERE = "not here"
+    NOT_YET = "not yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One activity of a system, performed.
+
+    Parameters
+    ----------
+    activity, does, entity : str
+        As the profile names them.
+    peer : str
+        AE title of the other side; empty where there is none.
+    outcome : Outcome
+        ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet.
+    count : int
+        Items found, instances made, sent, committed or received.
+    seconds : float
+        How long it took.
+    message : str
+        What it came to, without a patient's value.
+    source : str
+        Where the statement describes it.
+    """
+
+    activity: str
+    does: str
+    entity: str
+    peer: str
+    outcome: Outcome
+    count: int
+    seconds: float
+    message: str
+    source: str
+
+
+class Activities(Rows[Done]):
+    """Activities in the order in which they were performed."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Done
+
+    @property
+    def complete(self) -> bool:
+        """Whether none has failed."""
+        return all(row.outcome is not Outcome.FAILED for row in self)
+
+
+class Modality:
+    """One of the five systems, performing its real-world activities.
+
+    Parameters
+    ----------
+    profile : Profile or str
+        Which system, or its profile's name.
+    archive : Peer, optional
+        Where it sends, asks and fetches, and who commits.
+    ris : Peer, optional
+        Who keeps the worklist and is told of performed steps.
+    printer : Peer, optional
+        Where it prints.
+    known_to : callable, optional
+        Called with a :class:`Peer` of this system before somebody is asked to send to it: the archive has to know it.
+
+    Attributes
+    ----------
+    item : Dataset or None
+        The worklist item that is being performed.
+    made, fetched : list of Dataset
+        What it has made, and what it got from the archive.
+    found : Found or None
+        What it asked for last.
+    sent : StoreReport or None
+        What became of what it sent last.
+
+    Examples
+    --------
+    >>> Modality("topcon-sp1p")
+    Modality(Topcon SP-1P specular microscope)
+    """
+
+    def __init__(
+        self,
+        profile: Profile | str,
+        *,
+        archive: Peer | None = None,
+        ris: Peer | None = None,
+        printer: Peer | None = None,
+        known_to: Callable[[Peer], object] | None = None,
+    ) -> None:
+        self.profile = devices.profile(profile) if isinstance(profile, str) else profile
+        self.archive, self.ris, self.printer, self.known_to = archive, ris, printer, known_to
+        self.found: Found | None = None
+        self.sent: StoreReport | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.item: Dataset | None = None
+        self.made: list[Dataset] = []
+        self.fetched: list[Dataset] = []
+        self._step: procedure_step.ProcedureStep | None = None
+
+    def __repr__(self) -> str:
+        return f"Modality({self.profile.title})"
+
+    def _repr_html_(self) -> str:
+        doing = "".join(f"<li>{html_safe(a.name)} <i>({html_safe(a.source)})</i></li>" for a in self.profile.activities)
+        return f"<p><b>{html_safe(self.profile.title)}</b>: {html_safe(self.profile.summary)}</p><ol>{doing}</ol>"
+
+    # ------------------------------------------------------------ all of it
+    def run(self, *, cancel: Callable[[], bool] | None = None) -> Activities:
+        """Perform every activity in the order of the statement; one that fails does not keep the others from being tried.
+
+        Parameters
+        ----------
+        cancel : callable, optional
+            Polled between activities; when it is true, no further one is begun.
+
+        Returns
+        -------
+        Activities
+            One row an activity.
+        """
+        self._begin_anew()
+        rows = []
+        for activity in self.profile.activities:
+            if cancel is not None and cancel():
+                break
+            rows.append(self.perform(activity))
+        return Activities(rows)
+
+    def perform(self, activity: Activity) -> Done:
+        """Perform one activity of the profile and say what became of it."""
+        acts: dict[str, Callable[[Activity], _Told]] = {
+            "verify": self._verify, "worklist": self._worklist, "query": self._query, "retrieve": self._retrieve,
+            "receive": self._receive, "acquire": self._acquire, "store": self._store, "step": self._report,
+        }  # fmt: skip
+        began = time.monotonic()
+        try:
+            told = acts[activity.does](activity)
+        except KeyError:
+            told = _Told(Outcome.NOT_YET, 0, "The workbench does not do this yet.")
+        except _NotHere as lacking:
+            told = _Told(Outcome.NOT_HERE, 0, str(lacking))
+        except WorkbenchError as error:
+            told = _Told(Outcome.FAILED, 0, str(error))
+        log.info("%s: %s %s, %d", self.profile.name, activity.name, told.outcome, told.count)
+        return Done(
+            activity.name, activity.does, activity.entity, told.peer, told.outcome, told.count,
+            round(time.monotonic() - began, 3), told.message, activity.source,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ the activities
+    def verify(self, peer: Peer, entity: str = "") -> "_Told":
+        """Ask a peer whether it is there (C-ECHO)."""
+        report = echo(self._as(entity, peer))
+        return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
+
+    def ask(self, peer: Peer, entity: str = "", *, values: Mapping[str, Any] | None = None) -> Found:
+        """Ask the worklist for what the system asks, and nothing else.
+
+        Parameters
+        ----------
+        peer : Peer
+            Who keeps it.
+        entity : str
+            Which entity asks; by default the one that the profile names.
+        values : mapping, optional
+            Values by path of tags, such as ``(0010,0010)``; by default the system's own station and modality where it can match
+            them. The system's wildcards and form of names are applied.
+
+        Returns
+        -------
+        Found
+            As many answers as the system takes, without those whose character set it discards.
+        """
+        entity = entity or self._entity_of("worklist")
+        rows = devices.keys(self.profile, entity=entity, uid=WORKLIST)
+        if not rows:
+            raise InputError(f"{self.profile.title} has no keys for a worklist.")
+        wanted = dict(values) if values is not None else self._own_station(entity, rows)
+        keys: dict[str, Any] = {row.path: None for row in rows if row.path not in {_STEP, _CHARACTER_SET}}
+        keys |= {path: self._wild(entity, path, value) for path, value in wanted.items()}
+        leaves = {path: value for path, value in keys.items() if not any(other.startswith(f"{path}.") for other in keys)}
+        policy = self.profile.entity(entity).policy
+        found = worklist(self._as(entity, peer), keys=leaves, only=True, limit=policy.limit)
+        return self._readable(found) if policy.unsupported_character_set == "discard" else found
+
+    def acquire(self, activity: str = "") -> list[Dataset]:
+        """Make the objects of one activity that can be made here, and keep them in :attr:`made`."""
+        item = self.item if self.item is not None else Dataset()
+        sources = tuple(self.fetched) or tuple(self.made)
+        step = Step(item, datetime.now(), sources)  # noqa: DTZ005 - DICOM has local times
+        acquiring = {a.name for a in self.profile.activities if a.does == "acquire"}
+        during = {table.source: table.activity for table in self.profile.of_kind("iod")}
+        new = []
+        for claimed in buildable(self.profile):
+            if not activity or during[claimed.source] == activity or during[claimed.source] not in acquiring:
+                new += create(self.profile, claimed, step)
+        self.made += new
+        return new
+
+    @contextmanager
+    def receiving(self, entity_id: str = "", *, folder: Path | str | None = None) -> Iterator[tuple[Server, Archive]]:
+        """Run the system's own storage provider on loopback while the block lasts.
+
+        Raises
+        ------
+        InputError
+            If no entity of the system accepts associations.
+        """
+        entity = next((e for e in self.profile.entities if e.accepts and entity_id in {"", e.id}), None)
+        if entity is None:
+            raise InputError(f"{self.profile.title} accepts no associations.")
+        pdu_bytes = max(entity.max_pdu_bytes or 16_384, 4_096)
+        with (
+            tempfile.TemporaryDirectory(prefix="workbench-") as temporary,
+            Archive(folder or temporary) as archive,
+            Server(archive, ae_title=self._title(entity), max_pdu_bytes=pdu_bytes) as server,
+        ):
+            yield server, archive
+
+    # ------------------------------------------------------------ one kind of activity each
+    def _verify(self, activity: Activity) -> "_Told":
+        return self.verify(self._needed("archive"), activity.entity)
+
+    def _worklist(self, activity: Activity) -> "_Told":
+        peer = self._needed("ris")
+        self.found = self.ask(peer, activity.entity)
+        self.item = self.found[0] if self.found else None
+        return _Told(Outcome.DONE, len(self.found), f"{len(self.found)} items are scheduled.", peer.ae_title)
+
+    def _acquire(self, activity: Activity) -> "_Told":
+        entity = self._entity_of("step")
+        if self.ris is not None and self.item is not None and self._step is None and entity:
+            self._step = procedure_step.begin(self._as(entity, self.ris), self.item)
+        made = self.acquire(activity.name)
+        return _Told(Outcome.DONE, len(made), f"{len(made)} instances were made.")
+
+    def _store(self, activity: Activity) -> "_Told":
+        peer = self._needed("archive")
+        if not self.made:
+            return _Told(Outcome.DONE, 0, "There is nothing to send.", peer.ae_title)
+        self.sent = store(self._as(activity.entity, peer), self.made)
+        troubles = self.sent.troubles
+        outcome = Outcome.FAILED if troubles else Outcome.DONE
+        message = troubles[0].message if troubles else f"{len(self.sent)} instances were stored."
+        return _Told(outcome, len(self.sent) - len(troubles), message, peer.ae_title)
+
+    def _report(self, activity: Activity) -> "_Told":
+        peer = self._needed("ris")
+        if self._step is None:
+            return _Told(Outcome.DONE, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
+        series = procedure_step.performed_series(self.made)
+        self._step = procedure_step.finish(self._as(activity.entity, peer), self._step, series=series)
+        return _Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
+
+    def _query(self, activity: Activity) -> "_Told":
+        peer = self._needed("archive")
+        rows = [row for row in devices.keys(self.profile, entity=activity.entity, role="SCU") if row.uid != WORKLIST]
+        model: Model = "PATIENT" if any(row.uid == _PATIENT_ROOT_FIND for row in rows) else "STUDY"
+        known = {f"({key.tag >> 16:04X},{key.tag & 0xFFFF:04X})" for key in query_keys(model, model).values()}
+        keys = {row.path: None for row in rows if row.path in known and row.level in {"", model}}
+        self.found = find(self._as(activity.entity, peer), level=model, model=model, keys=keys)
+        return _Told(Outcome.DONE, len(self.found), f"{len(self.found)} at {model} level.", peer.ae_title)
+
+    def _retrieve(self, activity: Activity) -> "_Told":
+        peer = self._as(activity.entity, self._needed("archive"))
+        if self.known_to is None:
+            return _Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
+        wanted = _a_series(peer)
+        if wanted is None:
+            return _Told(Outcome.DONE, 0, "There is nothing to fetch.", peer.ae_title)
+        port = free_port()
+        self.known_to(Peer(self.profile.name, peer.calling_ae_title, port=port))
+        with tempfile.TemporaryDirectory(prefix="workbench-") as folder, Archive(folder) as archive:
+            report = retrieve(peer, wanted, into=archive, method="move", move_port=port)
+            self.fetched = [archive.open(ref) for ref in archive]
+        count, outcome = len(self.fetched), Outcome.DONE if report.complete else Outcome.FAILED
+        return _Told(outcome, count, f"{count} instances came.", peer.ae_title)
+
+    def _receive(self, activity: Activity) -> "_Told":
+        """Take what others send: the system's own provider runs, and instances are stored in it."""
+        with self.receiving(activity.entity) as (server, archive):
+            sent = self.made[:1] or self.fetched[:1]
+            if not sent:
+                report = echo(server.peer)
+                return _Told(Outcome.DONE if report.ok else Outcome.FAILED, 0, report.message, server.ae_title)
+            stored = store(server.peer, sent)
+            outcome = Outcome.DONE if stored.complete else Outcome.FAILED
+            return _Told(outcome, len(archive), f"{len(archive)} instances were received.", server.ae_title)
+
+    def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
+        peer: Peer | None = getattr(self, role)
+        if peer is None:
+            raise _NotHere(f"No {role} was given.")
+        return peer
+
+    # ------------------------------------------------------------ how the profile says it is done
+    def _as(self, entity_id: str, peer: Peer) -> Peer:
+        """Return a peer as this entity sees it: its calling AE title, PDU length and patience."""
+        if not entity_id:
+            return peer
+        entity = self.profile.entity(entity_id)
+        policy, usual = entity.policy, peer.timeouts
+        timeouts = Timeouts(
+            connect_s=policy.connect_s or usual.connect_s, acse_s=policy.acse_s or usual.acse_s,
+            dimse_s=policy.dimse_s or policy.service_s or usual.dimse_s, network_s=policy.network_s or usual.network_s,
+        )  # fmt: skip
+        changes: dict[str, Any] = {"max_pdu_bytes": max(entity.max_pdu_bytes, 4_096)} if entity.max_pdu_bytes else {}
+        return peer.but(calling_ae_title=self._title(entity), timeouts=timeouts, web_url="", **changes)
+
+    def _title(self, entity: Entity) -> str:
+        return entity.ae_title or self.profile.product.upper().replace(" ", "_")[:16]
+
+    def _entity_of(self, does: str) -> str:
+        return next((a.entity for a in self.profile.activities if a.does == does), "")
+
+    def _own_station(self, entity: str, rows: Rows[Key]) -> dict[str, Any]:
+        matched = {row.path for row in rows if "single" in row.matching or "wildcard" in row.matching}
+        if _STATION in matched:
+            return {_STATION: self._title(self.profile.entity(entity))}
+        return {_MODALITY: self.profile.modality} if _MODALITY in matched and self.profile.modality else {}
+
+    def _wild(self, entity: str, path: str, value: Any) -> Any:
+        """Return a value with the wildcards that the system itself adds; the user's own are left alone."""
+        policy = self.profile.entity(entity).policy
+        matching = next((row.matching for row in devices.keys(self.profile, entity=entity) if row.path == path), "")
+        if not isinstance(value, str) or not value or "*" in value or "wildcard" not in matching.split():
+            return value
+        if path == "(0010,0010)" and policy.name_form:
+            family, _, given = value.partition("^")
+            return policy.name_form.format(family=family, given=given)
+        return {"both": f"*{value}*", "trailing": f"{value}*"}.get(policy.wildcards or "", value)
+
+    def _readable(self, found: Found) -> Found:
+        terms = {str(row["term"]) for table in self.profile.of_kind("character_sets") for row in table.records()} | {"", "ISO_IR 6"}
+        kept = tuple(d for d in found if set(_terms(d)) <= terms)
+        if len(kept) < len(found):
+            log.warning("%s discarded %d items in another character set", self.profile.name, len(found) - len(kept))
+        return Found(kept, found.level, found.keywords, found.truncated, found.cancelled, found.notes, found.seconds)
+
+
+def _terms(dataset: Dataset) -> list[str]:
+    value = dataset.get("SpecificCharacterSet") or ""
+    return [value] if isinstance(value, str) else [str(term) for term in value]
+
+
+@dataclass(frozen=True)
+class _Told:
+    outcome: Outcome
+    count: int
+    message: str
+    peer: str = ""
+
+
+class _NotHere(Exception):
+    pass
+
+
+def _a_series(peer: Peer) -> SeriesRef | None:
+    """Return a series of CT images that a peer has: what a viewer opens."""
+    for study in find(peer, level="STUDY", keys={"ModalitiesInStudy": None}):
+        uid = str(study.StudyInstanceUID)
+        for series in find(peer, level="SERIES", keys={"StudyInstanceUID": uid, "Modality": "CT"}):
+            return SeriesRef(uid, str(series.SeriesInstanceUID))
+    return None
