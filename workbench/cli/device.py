@@ -45,10 +45,41 @@ def show_device(
     if table:
         rows = found.table(table)
         show_table(rows.lines(), as_json, title=f"{rows.source}: {rows.title}")
-    elif as_json:
-        show_json(wb.devices.overview(found))
+        return
+    said = wb.devices.overview(found)
+    created = {claimed.source for claimed in wb.department.buildable(found)}
+    for row in said["objects"]:
+        row["created"] = "yes" if row["source"] in created else "not yet"
+    if as_json:
+        show_json(said)
     else:
-        _show(wb.devices.overview(found))
+        _show(said)
+
+
+@device.command("run")
+def run_device(
+    name: DeviceName,
+    against: Annotated[
+        str, typer.Option("--against", metavar="PEER", help="The archive; without it an embedded department is started.")
+    ] = "",
+    ris: Annotated[str, typer.Option(metavar="PEER", help="Who keeps worklist and performed steps.")] = "",
+    printer: Annotated[str, typer.Option(metavar="PEER", help="Where it prints.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Perform what a system does, in the order of its statement; exit code 1 if an activity failed."""
+    if against:
+        peers = {
+            role: wb.network.as_peer(who) if who else None
+            for role, who in (("archive", against), ("ris", ris), ("printer", printer))
+        }
+        done = wb.department.Modality(name, **peers).run()
+    else:
+        wb.devices.profile(name)  # an unknown name is told before anything starts
+        with wb.department.Department() as department:
+            done = department.modalities[name].run()
+    show_table(done.records(), as_json, title=wb.devices.profile(name).title, hide=("entity", "source"))
+    if not done.complete:
+        raise typer.Exit(1)
 
 
 @device.command("lint")
