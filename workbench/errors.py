@@ -153,7 +153,7 @@ class NetworkError(WorkbenchError):
     Attributes
     ----------
     layer : str
-        Where it went wrong: name, tcp, association, context, dimse or web; empty where that is not known.
+        Where it went wrong: name, tcp, tls, association, identity, context, dimse or web; empty where that is not known.
     remedy : str
         What to try: the end of the message.
     """

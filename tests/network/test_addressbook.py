@@ -84,7 +84,7 @@ def test_a_secret_is_refused_and_not_repeated(tmp_path, content, message):
     ("content", "message"),
     [
         ("peers", "is not a TOML file"),
-        ('[peers.a]\nae_title = "A"\ntls = true', r"\['tls'\], which no peer has"),
+        ('[peers.a]\nae_title = "A"\nshoe = true', r"\['shoe'\], which no peer has"),
         ('[peers.a]\nae_title = "A"\nport = "104"', "port of peer 'a' must be of type int"),
         ('[peers.a]\nae_title = "A"\nport = true', "port of peer 'a' must be of type int"),
         ("[peers.a]\nport = 104", "lacks ae_title"),

@@ -4,6 +4,7 @@ Knows: nothing of the rooms above.
 Does not know: files, networks, pixels.
 """
 
+from workbench.entities.access import Calling, Identity, Tls
 from workbench.entities.codes import Code
 from workbench.entities.films import Film, FilmBox, FilmCell, FilmImage, FilmLut, FilmSession
 from workbench.entities.findings import Finding, Findings, Severity
@@ -15,6 +16,7 @@ from workbench.entities.terminal import text_table
 from workbench.entities.text import cell_safe, html_safe, html_table, plain
 
 __all__ = [
+    "Calling",
     "Circle",
     "Code",
     "Ellipse",
@@ -26,6 +28,7 @@ __all__ = [
     "FilmSession",
     "Finding",
     "Findings",
+    "Identity",
     "InstanceRef",
     "Mark",
     "PatientRef",
@@ -39,6 +42,7 @@ __all__ = [
     "StudyRef",
     "Text",
     "Timeouts",
+    "Tls",
     "Vertex",
     "ae_title_checked",
     "cell_safe",

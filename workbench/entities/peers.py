@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbench.entities.access import Calling, Identity, Tls
 from workbench.entities.text import plain
 from workbench.errors import AttributeUnusable
 
@@ -87,6 +88,12 @@ class Peer:
         How patient to be.
     max_pdu_bytes : int
         Largest P-DATA that we are willing to receive (PS3.8 D.1).
+    tls : Tls or str, optional
+        How to speak TLS with it, or the name of such settings in the address book; without, plain DICOM.
+    identity : Identity, optional
+        Which user our associations are for.
+    calling : Calling
+        What we call ourselves and propose, to speak as another system would.
 
     Raises
     ------
@@ -109,6 +116,9 @@ class Peer:
     retrieve_by: str = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_pdu_bytes: int = 131_072
+    tls: Tls | str | None = None
+    identity: Identity | None = None
+    calling: Calling = field(default_factory=Calling)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ae_title", ae_title_checked(self.ae_title))
@@ -122,6 +132,9 @@ class Peer:
         if not isinstance(self.timeouts, Timeouts):
             raise AttributeUnusable(f"timeouts of a peer is a Timeouts(...), not {type(self.timeouts).__name__}.")
         _check_pdu_length(self.max_pdu_bytes)
+        for name, kind in (("tls", Tls | str | None), ("identity", Identity | None), ("calling", Calling)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise AttributeUnusable(f"{name} of a peer is a {name.capitalize()}(...), not {type(value).__name__}.")
         if self.retrieve_by not in {"auto", "get", "move", "web"}:
             raise AttributeUnusable(f"retrieve_by is auto, get, move or web, not {self.retrieve_by!r}.")
 

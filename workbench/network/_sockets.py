@@ -8,7 +8,9 @@ import os
 import socket
 from contextlib import suppress
 
-__all__ = ["acknowledge_at_once", "read_now"]
+from workbench.network._secure import SecureSocket
+
+__all__ = ["acknowledge_at_once", "free_port", "read_now"]
 
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
@@ -27,8 +29,20 @@ def acknowledge_at_once(connection: socket.socket) -> None:
 
 def read_now(connection: socket.socket, room: memoryview) -> int | None:
     """Read what is there into `room`, without waiting; return how many bytes, 0 at the end, None where one has to wait."""
-    if _IS_DIRECT:
+    if isinstance(connection, SecureSocket):
+        return connection.now(room)
+    if _IS_DIRECT and type(connection) is socket.socket:  # one with a tap sees nothing that passes it by
         with suppress(BlockingIOError):
             return os.readv(connection.fileno(), [room])
     acknowledge_at_once(connection)
     return None
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that nobody listens at now.
+
+    For what must be announced before it listens, as the destination of a C-MOVE; a server that starts now takes port 0.
+    """
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

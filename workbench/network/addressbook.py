@@ -14,14 +14,26 @@ from typing import Any
 
 import platformdirs
 
-from workbench.entities import Peer, Timeouts, ae_title_checked, html_table, plain
+from workbench.entities import Calling, Identity, Peer, Timeouts, Tls, ae_title_checked, html_table, plain
 from workbench.errors import InputError, PeerUnknown
 from workbench.files import write_whole
 
 __all__ = ["AddressBook", "as_peer"]
 
-_SECRET_WORDS = ("password", "passwd", "secret", "token", "credential", "passphrase", "apikey", "api_key", "private_key")
+_SECRET_WORDS = (
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "credential",
+    "passphrase",
+    "apikey",
+    "api_key",
+    "private_key",
+    "passcode",
+)
 _DEFAULTS = Peer(name="default", ae_title="DEFAULT")
+_TABLES = {"timeouts": Timeouts, "tls": Tls, "identity": Identity, "calling": Calling}  # fields of a peer that are tables
 
 
 class AddressBook:
@@ -33,11 +45,14 @@ class AddressBook:
         Its TOML file, which need not exist yet.
     peers : iterable of Peer
         What it holds at first.
+    tls : iterable of Tls
+        Settings with names, for peers to share.
     """
 
-    def __init__(self, path: Path, peers: tuple[Peer, ...] = ()) -> None:
+    def __init__(self, path: Path, peers: tuple[Peer, ...] = (), tls: tuple[Tls, ...] = ()) -> None:
         self.path = path
         self._peers = {peer.name: peer for peer in peers}
+        self._tls = {each.name: each for each in tls}
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> "AddressBook":
@@ -64,10 +79,13 @@ class AddressBook:
         except OSError as error:
             raise InputError(f"{where} can't be read: {error.strerror}.") from error
         _refuse_secrets(content, where)
-        table = content.pop("peers", {})
-        if content or not isinstance(table, dict):
-            raise InputError(f"{where}: every peer stands in a table [peers.NAME]; {sorted(content)} does not.")
-        return cls(where, tuple(_peer(name, entry, where) for name, entry in table.items()))
+        table, settings = content.pop("peers", {}), content.pop("tls", {})
+        if content or not isinstance(table, dict) or not isinstance(settings, dict):
+            raise InputError(
+                f"{where}: every peer stands in a table [peers.NAME], TLS settings in [tls.NAME]; {sorted(content)} does not."
+            )
+        named = {name: _value(Tls, entry, f"{where}: tls.{name}", name=name) for name, entry in settings.items()}
+        return cls(where, tuple(_peer(name, entry, where, named) for name, entry in table.items()), tuple(named.values()))
 
     def get(self, name: str) -> Peer:
         """Return the peer of that name.
@@ -87,10 +105,30 @@ class AddressBook:
                 "AddressBook.load() in Python."
             ) from None
 
+    def tls(self, name: str) -> Tls:
+        """Return the TLS settings of that name.
+
+        Raises
+        ------
+        PeerUnknown
+            With the names that there are.
+        """
+        try:
+            return self._tls[name]
+        except KeyError:
+            names = ", ".join(map(repr, self._tls)) or "none"
+            raise PeerUnknown(
+                f"The address book {self.path} has no TLS settings {plain(name)!r}; it has {names}. Each is a table [tls.NAME]."
+            ) from None
+
     def add(self, peer: Peer) -> Peer:
-        """Add a peer, or replace the one of the same name; :meth:`save` keeps it."""
+        """Add a peer, or replace the one of the same name; :meth:`save` keeps it, and TLS settings that have a name."""
         if not peer.name:
             raise InputError("A peer in the address book needs a name.")
+        if isinstance(peer.tls, str):
+            self.tls(peer.tls)
+        elif peer.tls is not None and peer.tls.name:
+            self._tls[peer.tls.name] = peer.tls
         _refuse_secrets({"web_url": peer.web_url}, self.path)
         self._peers[peer.name] = peer
         return peer
@@ -105,6 +143,7 @@ class AddressBook:
         """Write the file, whole or not at all, and return where it is."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = "# Peers of the DICOM workbench. web_secret names an environment variable; no secret belongs in this file.\n"
+        text += "".join(f"\n[tls.{_toml(each.name)}]\n" + _lines(each) for each in self._tls.values())
         text += "".join(_written(peer) for peer in self)
         return write_whole(self.path, text.encode())
 
@@ -183,29 +222,54 @@ def _refuse_secrets(content: dict[str, Any], where: Path, path: str = "") -> Non
             raise InputError(f"{where}: {name} has a user or password in it. Name an environment variable as web_secret instead.")
 
 
-def _peer(name: str, entry: Any, where: Path) -> Peer:
+def _value(kind: type[Any], entry: Any, place: str, **more: Any) -> Any:
+    """Return a frozen value from its table."""
+    known = sorted({f.name for f in fields(kind)} - set(more))
+    if not isinstance(entry, dict) or set(entry) - set(known):
+        raise InputError(f"{place} is a table of {known}.")
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}, **more)
+    except (InputError, TypeError) as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def _peer(name: str, entry: Any, where: Path, named: dict[str, Tls]) -> Peer:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: [peers.{name}] must be a table.")
     known = {f.name: type(getattr(_DEFAULTS, f.name)) for f in fields(Peer) if f.name != "name"}
-    entry = dict(entry)
-    patience = entry.pop("timeouts", {})
-    patience_known = {f.name for f in fields(Timeouts)}
-    if not isinstance(patience, dict) or (strange := sorted((set(entry) - set(known)) | (set(patience) - patience_known))):
-        shown = strange if isinstance(patience, dict) else ["timeouts"]
-        raise InputError(f"{where}: peer {name!r} has {shown}, which no peer has. The fields are {sorted(known)}.")
+    if strange := sorted(set(entry) - set(known)):
+        raise InputError(f"{where}: peer {name!r} has {strange}, which no peer has. The fields are {sorted(known)}.")
     if "ae_title" not in entry:
         raise InputError(f"{where}: peer {name!r} lacks ae_title.")
+    values = dict(entry)
     for key, value in entry.items():
-        if type(value) is not known[key]:
+        if key == "tls" and isinstance(value, str):
+            if value not in named:
+                raise InputError(f"{where}: peer {name!r} has tls = {plain(value)!r}, but there is no table [tls.{plain(value)}].")
+            values[key] = named[value]
+        elif key in _TABLES:
+            values[key] = _value(_TABLES[key], value, f"{where}: {key} of peer {name!r}")
+        elif type(value) is not known[key]:
             raise InputError(f"{where}: {key} of peer {name!r} must be of type {known[key].__name__}.")
-    if any(isinstance(v, bool) or not isinstance(v, int | float) or not v > 0 for v in patience.values()):
-        raise InputError(f"{where}: timeouts of peer {name!r} are seconds greater than 0.")
-    return Peer(name=name, timeouts=Timeouts(**patience), **entry)
+    return Peer(name=name, **values)
 
 
-def _toml(value: str | float) -> str:
+def _toml(value: object) -> str:
     """Return a value as TOML: a JSON string is a basic string too, but for surrogate pairs and DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _changed(value: Any, *, but: str = "name") -> list[str]:
+    """Return the fields of a frozen value that are not at their defaults, as TOML."""
+    return [
+        f"{f.name} = {_toml(getattr(value, f.name))}"
+        for f in fields(value)
+        if f.name != but and getattr(value, f.name) != f.default
+    ]
+
+
+def _lines(value: Any) -> str:
+    return "".join(f"{line}\n" for line in _changed(value))
 
 
 def _written(peer: Peer) -> str:
@@ -214,9 +278,10 @@ def _written(peer: Peer) -> str:
     for field in fields(Peer):
         value = getattr(peer, field.name)
         always = field.name in {"host", "port"}
-        if field.name not in {"name", "ae_title", "timeouts"} and (always or value != getattr(_DEFAULTS, field.name)):
-            lines.append(f"{field.name} = {_toml(value)}")
-    if peer.timeouts != Timeouts():
-        entries = ", ".join(f"{f.name} = {getattr(peer.timeouts, f.name)}" for f in fields(Timeouts))
-        lines.append(f"timeouts = {{ {entries} }}")
+        if field.name in {"name", "ae_title"} or (not always and value == getattr(_DEFAULTS, field.name)):
+            continue
+        if isinstance(value, Tls) and value.name:
+            value = value.name
+        is_table = field.name in _TABLES and not isinstance(value, str)
+        lines.append(f"{field.name} = " + (f"{{ {', '.join(_changed(value))} }}" if is_table else _toml(value)))
     return "\n".join(lines) + "\n"

@@ -6,13 +6,14 @@ Does not know: what the association is for.
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import AE, _config, build_role, evt
+from pynetdicom import AE, _config, build_context, build_role, evt
 from pynetdicom._handlers import (
     standard_dimse_recv_handler,
     standard_dimse_sent_handler,
@@ -20,14 +21,13 @@ from pynetdicom._handlers import (
     standard_pdu_sent_handler,
 )
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, SOPClassExtendedNegotiation
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from workbench.entities import Peer
 from workbench.errors import (
     AssociationAborted,
-    AssociationRejected,
     Cancelled,
     ContextRejected,
     InputError,
@@ -36,12 +36,15 @@ from workbench.errors import (
     PeerUnreachable,
     StatusFailure,
 )
+from workbench.network._secure import SecureSocket, secured
+from workbench.network._tap import WATCHER, tapped
+from workbench.network._troubles import REJECT, not_secure, rejection, said, trouble, unreachable
 from workbench.network.contexts import MAX_CONTEXTS
+from workbench.network.security import client_context, identity_item, tls_of
 
 __all__ = ["MAX_CONTEXTS", "associate", "connect", "lost", "rejection", "take_over"]
 
 log = logging.getLogger(__name__)
-Failure = TypeVar("Failure", bound=NetworkError)
 
 # pynetdicom writes every identifier, that is names of patients, to its log unless it is told not to. Its methods look at
 # these two where they send and receive; there is no setting of an AE, an association or a call that would do instead.
@@ -50,20 +53,6 @@ _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 # Nothing but P-DATA-TF may be longer than this, and P-DATA-TF no longer than was negotiated (PS3.8 D.1).
 _LONGEST_ACSE_PDU = 1_048_576
 
-_REJECT = 3  # PDU type A-ASSOCIATE-RJ
-
-_RESULTS = {1: "permanent", 2: "transient"}
-_SOURCES = {1: "service user", 2: "service provider (ACSE)", 3: "service provider (presentation)"}
-_REASONS = {
-    (1, 1): "no reason given",
-    (1, 2): "application context name not supported",
-    (1, 3): "calling AE title not recognized",
-    (1, 7): "called AE title not recognized",
-    (2, 1): "no reason given",
-    (2, 2): "protocol version not supported",
-    (3, 1): "temporary congestion",
-    (3, 2): "local limit exceeded",
-}
 _CHATTER = (
     (evt.EVT_DIMSE_RECV, standard_dimse_recv_handler),
     (evt.EVT_DIMSE_SENT, standard_dimse_sent_handler),
@@ -105,18 +94,27 @@ def associate(
     ------
     PeerUnreachable, PeerTimeout, AssociationRejected, AssociationAborted, ContextRejected
         Each with what to try.
+    KeyRefused
+        If certificates or the secret of the peer's identity can't be used.
+
+    Notes
+    -----
+    Where ``peer.calling.contexts`` is given, that is proposed instead of `contexts`.
     """
+    contexts = _exact(peer, contexts)
     if not 1 <= len(contexts) <= MAX_CONTEXTS:
         raise InputError(f"An association proposes 1 to {MAX_CONTEXTS} presentation contexts, not {len(contexts)} (PS3.8 9.3.2.2).")
-    entity = _Entity(peer, connect(peer))
-    roles_wanted: list[Any] = [build_role(UID(uid), scu_role=True, scp_role=True) for uid in roles]
-    roles_wanted += [_extended(uid, information) for uid, information in (extended or {}).items()]
+    items: list[Any] = [build_role(UID(uid), scu_role=True, scp_role=True) for uid in roles]
+    if peer.identity is not None:
+        items.append(identity_item(peer, peer.identity))
+    entity = _Entity(peer, tapped(connect(peer), watcher=WATCHER.get(), is_caller=True))
+    items += [_extended(uid, information) for uid, information in (extended or {}).items()]
     heard: list[object] = []
     bound = [*handlers, (evt.EVT_ACSE_RECV, lambda event: heard.append(event.primitive))]
     try:
         association = entity.associate(
             entity.link_address, peer.port, contexts=list(contexts), ae_title=peer.ae_title, max_pdu=peer.max_pdu_bytes,
-            ext_neg=roles_wanted, evt_handlers=bound,
+            ext_neg=items, evt_handlers=bound,
         )  # fmt: skip
     except BaseException:  # Ctrl-C above all: pynetdicom's thread would go on, and keep the process from ending
         entity.end()
@@ -124,9 +122,10 @@ def associate(
     link = entity.link
     if link is None or not association.is_established:
         entity.end()
-        raise _trouble(peer, association, link, heard, contexts)
+        raise trouble(peer, association, link, heard, contexts)
     try:
         link.patience(peer.timeouts.network_s)
+        _confirmed(peer, association)
         log.info("associated with %s, %d contexts accepted", peer, len(association.accepted_contexts))
         yield association
     except (StatusFailure, Cancelled, InputError, ContextRejected):
@@ -148,19 +147,42 @@ def _extended(uid: str, information: bytes) -> SOPClassExtendedNegotiation:
 
 
 def connect(peer: Peer) -> socket.socket:
-    """Return a TCP connection to a peer, with Nagle's algorithm off (it costs a factor of ten against delayed ACK).
+    """Return a connection to a peer, in TLS where it is set so.
+
+    Nagle's algorithm is off: it costs a factor of ten against delayed ACK.
 
     Raises
     ------
     PeerUnreachable
-        If the name is not known, or nothing listens, or the network has no way there.
+        If the name is not known, or nothing listens, or the network has no way there, or its certificate is not trusted.
+    AssociationAborted
+        If the peer does not take our certificate or speaks no TLS.
     PeerTimeout
-        If no answer comes within ``peer.timeouts.connect_s``.
+        If no answer comes within ``peer.timeouts.connect_s``, or no TLS handshake within ``acse_s``.
+    KeyRefused
+        If our own certificate, its key or the authorities can't be used.
     """
+    tls = tls_of(peer)
+    context = None if tls is None else client_context(tls)
+    connection = _connected(peer)
+    if tls is None or context is None:
+        return connection
+    connection.settimeout(peer.timeouts.acse_s)
+    safe = secured(connection, context, server_side=False, host=(tls.server_name or peer.host) if tls.check_host else None)
+    try:
+        safe.do_handshake()
+    except OSError as error:
+        safe.close()
+        raise not_secure(peer, error) from None
+    log.info("%s: %s, %s", peer, safe.version(), (safe.cipher() or ("",))[0])
+    return safe
+
+
+def _connected(peer: Peer) -> socket.socket:
     try:
         addresses = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _said(
+        raise said(
             PeerUnreachable(f"The host name {peer.host!r} is not known here."),
             "name",
             "Check its spelling, or ask for its IP address; a VPN may be needed.",
@@ -177,7 +199,7 @@ def connect(peer: Peer) -> socket.socket:
             last = error
         else:
             return connection
-    raise _unreachable(peer, last) from last
+    raise unreachable(peer, last) from last
 
 
 def take_over(association: Association) -> socket.socket:
@@ -203,33 +225,18 @@ def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
         What the answer was wanted for, such as ``C-FIND``.
     """
     if association._sent_abort:  # noqa: SLF001 - pynetdicom does so when its time is up
-        return _said(
+        return said(
             PeerTimeout(f"{peer} did not answer {doing} within {peer.timeouts.dimse_s:g} s."),
             "dimse",
             "Ask for less at once, or allow more time (Timeouts.dimse_s).",
         )
     if association.acse.is_aborted("a-abort"):
-        return _said(
+        return said(
             AssociationAborted(f"{peer} aborted the association during {doing} (A-ABORT, PS3.8 9.3.8)."),
             "dimse",
             "Its log says why.",
         )
-    return _said(AssociationAborted(f"The connection to {peer} was lost during {doing}."), "dimse")
-
-
-def rejection(result: int, source: int, reason: int) -> str:
-    """Return an A-ASSOCIATE-RJ in the words of PS3.8 9.3.4.
-
-    Examples
-    --------
-    >>> rejection(1, 1, 7)
-    'permanent, service user, called AE title not recognized'
-    """
-    return ", ".join((
-        _RESULTS.get(result, f"result {result}"),
-        _SOURCES.get(source, f"source {source}"),
-        _REASONS.get((source, reason), f"reason {reason}"),
-    ))  # fmt: skip
+    return said(AssociationAborted(f"The connection to {peer} was lost during {doing}."), "dimse")
 
 
 class _Link(AssociationSocket):
@@ -253,6 +260,17 @@ class _Link(AssociationSocket):
         self.provider_queue.put(primitive)
         self._ready.set()
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; of TLS, not counting what it says for itself."""
+        if not isinstance(self.socket, SecureSocket):
+            return bool(super().ready)
+        try:
+            return self._is_connected and self.socket.is_ready(0.0)
+        except (OSError, ValueError):
+            self.event_queue.put("Evt17")
+            return False
+
     def recv(self, nr_bytes: int) -> bytearray:
         """Return `nr_bytes`, or fewer where the peer has closed."""
         if nr_bytes > max(_LONGEST_ACSE_PDU, self._peer.max_pdu_bytes):
@@ -268,9 +286,14 @@ class _Link(AssociationSocket):
             done += count
         if len(self.heard) < 10:
             self.heard += bytes(data[:10])
-            if nr_bytes == 4 and self.heard[0] == _REJECT:  # pynetdicom stumbles over values that it does not know
+            if nr_bytes == 4 and self.heard[0] == REJECT:  # pynetdicom stumbles over values that it does not know
                 return bytearray((0, 1, 1, 1))
         return data
+
+    @property
+    def tls_trouble(self) -> ssl.SSLError | None:
+        """What TLS said when it failed."""
+        return self._given.trouble if isinstance(self._given, SecureSocket) else None
 
     def patience(self, seconds: float) -> None:
         """Set how long a PDU may pause once it has begun."""
@@ -295,6 +318,9 @@ class _Entity(AE):
 
     def __init__(self, peer: Peer, connection: socket.socket) -> None:
         super().__init__(ae_title=peer.calling_ae_title)
+        if peer.calling.implementation_class_uid:
+            self.implementation_class_uid = UID(peer.calling.implementation_class_uid)
+            self.implementation_version_name = peer.calling.implementation_version_name or None
         self._peer, self.connection = peer, connection
         self.link: _Link | None = None
         self._association: Association | None = None
@@ -336,88 +362,23 @@ def _release(association: Association) -> None:
             association.release()
 
 
-def _said(error: Failure, layer: str, remedy: str = "") -> Failure:
-    """Return the error with its layer and with the remedy as the end of its message."""
-    error.layer, error.remedy = layer, remedy
-    error.args = (f"{error.args[0]} {remedy}".strip(),)
-    return error
+def _exact(peer: Peer, contexts: Sequence[PresentationContext]) -> Sequence[PresentationContext]:
+    """Return what the peer's `calling` proposes, if that says so, else `contexts`."""
+    if not peer.calling.contexts:
+        return contexts
+    exact = [build_context(UID(uid), list(syntaxes)) for uid, syntaxes in peer.calling.contexts]
+    wanted = {str(context.abstract_syntax) for context in contexts}
+    if wanted.isdisjoint(uid for uid, _ in peer.calling.contexts):
+        names = ", ".join(sorted(UID(uid).name for uid in wanted)[:3])
+        raise InputError(f"Peer.calling proposes contexts of its own, but none for {names}, which this task needs.")
+    return exact
 
 
-def _unreachable(peer: Peer, error: OSError | None) -> NetworkError:
-    where = f"{peer.host}:{peer.port}"
-    if isinstance(error, TimeoutError):
-        return _said(
-            PeerTimeout(f"{where} did not answer within {peer.timeouts.connect_s:g} s (TCP)."),
-            "tcp",
-            "A firewall may drop the connection, or the machine is off: ask whether address and port are right and whether "
-            "this machine may connect.",
+def _confirmed(peer: Peer, association: Association) -> None:
+    """Check that the peer has answered to our user identity, if we asked it to (PS3.7 D.3.3.7.2)."""
+    if peer.identity is not None and peer.identity.confirm and association.acceptor.user_identity is None:
+        raise said(
+            AssociationAborted(f"{peer} accepted the association but did not confirm the user (PS3.7 D.3.3.7.2)."),
+            "identity",
+            "It may not know user identities at all; Identity(confirm=False) goes on without.",
         )
-    if isinstance(error, ConnectionRefusedError):
-        return _said(
-            PeerUnreachable(f"Nothing listens at {where} (TCP connection refused)."),
-            "tcp",
-            "Check the port; the peer's DICOM service may not be running.",
-        )
-    reason = error.strerror if error else "no address"
-    return _said(PeerUnreachable(f"There is no way to {where}: {reason}."), "tcp", "Check host and network.")
-
-
-def _trouble(
-    peer: Peer, association: Association, link: _Link | None, heard: list[object], contexts: Sequence[PresentationContext]
-) -> NetworkError:
-    """Return the leaf that says why no association came about."""
-    if link is not None and link.heard[:1] == bytes([_REJECT]) and len(link.heard) >= 10:
-        return _rejected(peer, *link.heard[7:10])
-    if association.rejected_contexts and not association.accepted_contexts:
-        names = sorted({UID(str(context.abstract_syntax)).name for context in contexts})
-        return _said(
-            ContextRejected(
-                f"{peer} accepted the association but no presentation context: not {', '.join(names[:3])}"
-                f"{' …' if len(names) > 3 else ''} in any transfer syntax that was proposed (PS3.8 9.3.3.2)."
-            ),
-            "context",
-            f"Its conformance statement says what it offers; its administrator may have to allow it to {peer.calling_ae_title!r}.",
-        )
-    if any(isinstance(primitive, A_ABORT) for primitive in heard):
-        return _said(
-            AssociationAborted(f"{peer} aborted the association while it was requested (A-ABORT, PS3.8 9.3.8)."),
-            "association",
-            "Its log says why; it may not know this machine.",
-        )
-    if link is not None and (link.overlong or (link.heard and link.heard[0] not in {2, 3, 5, 6, 7})):
-        return _said(
-            AssociationAborted(f"{peer} answered with something that is not DICOM."),
-            "association",
-            "Another service may listen at that port.",
-        )
-    if any(isinstance(primitive, A_P_ABORT) for primitive in heard):
-        return _said(
-            AssociationAborted(f"{peer} closed the connection instead of answering the association request."),
-            "association",
-            "It may allow only known addresses, expect TLS, or not be a DICOM service.",
-        )
-    return _said(
-        PeerTimeout(
-            f"{peer} accepted the TCP connection but did not answer the association request within {peer.timeouts.acse_s:g} s."
-        ),
-        "association",
-        "Another service may listen at that port, or the peer is overloaded.",
-    )
-
-
-def _rejected(peer: Peer, result: int, source: int, reason: int) -> AssociationRejected:
-    remedies = {
-        (1, 1): f"Ask its administrator whether {peer.calling_ae_title!r} may connect.",
-        (1, 3): f"Ask its administrator to add the calling AE title {peer.calling_ae_title!r} with this machine's address, "
-        "or set calling_ae_title to one that it knows.",
-        (1, 7): f"It does not call itself {peer.ae_title!r}: ask its administrator for its AE title (case matters).",
-        (3, 1): "Try again later.",
-        (3, 2): "All its associations are in use: try again later, with fewer at once.",
-    }
-    error = AssociationRejected(
-        f"{peer} rejected the association: {rejection(result, source, reason)} (PS3.8 9.3.4).",
-        result=result,
-        source=source,
-        reason=reason,
-    )
-    return _said(error, "association", remedies.get((source, reason), "Ask its administrator."))

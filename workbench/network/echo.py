@@ -28,7 +28,8 @@ class EchoReport:
     ok : bool
         Whether the peer verified.
     layer : str
-        ``verified``, or the layer that failed: ``name``, ``tcp``, ``association``, ``context`` or ``dimse``.
+        ``verified``, or the layer that failed: ``name``, ``tcp``, ``tls``,
+        ``association``, ``identity``, ``context`` or ``dimse``.
     message : str
         What happened.
     remedy : str
