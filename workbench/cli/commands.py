@@ -43,6 +43,7 @@ from workbench.cli._console import (
 )
 from workbench.cli._disk import Folder, files_below, read, readable
 from workbench.cli.device import device
+from workbench.cli.printing import print_files, printer
 from workbench.entities import Peer, SeriesRef, StudyRef, plain
 from workbench.errors import AttributeUnusable, Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
@@ -59,6 +60,8 @@ app = typer.Typer(
 book = typer.Typer(help="The address book: peers by name, in a TOML file without secrets.", no_args_is_help=True)
 app.add_typer(book, name="peers")
 app.add_typer(device, name="device")
+app.command("print")(print_files)
+app.command("printer")(printer)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PeerName = Annotated[str, typer.Argument(metavar="PEER", help="Name in the address book, or AETITLE@HOST:PORT.")]

@@ -1,0 +1,83 @@
+"""Commands about films: print images at a printer, be a printer.
+
+Knows: how a print job is told on a terminal, where films are kept as pictures.
+Does not know: how anything is printed or rendered.
+"""
+
+import time
+from itertools import count as numbers
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import workbench as wb
+from workbench.cli._console import count, log_to_stderr, put, say, show_table, stoppable
+from workbench.cli._disk import files_below, readable
+from workbench.entities import FilmBox, FilmLut, FilmSession
+from workbench.errors import InputError
+
+__all__ = ["print_files", "printer"]
+
+_LUTS = ("IDENTITY", "LIN OD", "INVERSE")
+
+
+def print_files(
+    peer: Annotated[str, typer.Argument(metavar="PEER", help="Name in the address book, or AETITLE@HOST:PORT.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders with them.", exists=True)],
+    *,
+    layout: Annotated[str, typer.Option(help=r"2x3 for two columns and three rows, ROW\1,2 or COL\3,2.")] = "1x1",
+    size: Annotated[str, typer.Option(help="Film size, such as 14INX17IN.")] = "",
+    landscape: Annotated[bool, typer.Option("--landscape", help="The long side lies.")] = False,
+    copies: Annotated[int, typer.Option(help="Of each film.", min=1, max=100)] = 1,
+    medium: Annotated[str, typer.Option(help="Such as PAPER, 'CLEAR FILM', 'BLUE FILM'.")] = "",
+    bits: Annotated[int, typer.Option(help="8 or 12 bits of gray.")] = 8,
+    lut: Annotated[str, typer.Option(help="Presentation LUT: IDENTITY, 'LIN OD' or INVERSE.")] = "",
+    window: Annotated[tuple[float, float] | None, typer.Option(help="Center and width, for all images.")] = None,
+    collate: Annotated[bool, typer.Option("--collate", help="Print all films as one session.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print images at a DICOM printer as they are seen, one row a step; exit code 1 if a film was not printed."""
+    if bits not in {8, 12} or (lut and lut.upper() not in _LUTS):
+        raise InputError(f"--bits is 8 or 12, --lut one of {', '.join(_LUTS)}.")
+    unusable: list[Path] = []
+    images = [dataset for _, dataset in readable(files_below(paths), unusable)]
+    if unusable:
+        raise InputError(f"Nothing was printed: {count(len(unusable), 'file')} can't be used.")
+    box = FilmBox(layout, orientation="LANDSCAPE" if landscape else "PORTRAIT", size=size)
+    with stoppable() as stopped:
+        report = wb.flows.filming.print_series(
+            peer, images, layout=box, bits=bits, window=window, session=FilmSession(copies=copies, medium=medium),
+            lut=FilmLut(lut.upper()) if lut else None, collate=collate, cancel=stopped,
+        )  # fmt: skip
+    show_table(report.records(), as_json, title=f"{count(report.films, 'film')} of {count(len(images), 'image')}")
+    for row in report.told:
+        say(f"{row.outcome}: {row.step}: {row.text}")
+    if stopped():
+        raise typer.Exit(128 + stopped.number)
+    if not report.is_printed:
+        raise typer.Exit(1)
+
+
+def printer(
+    folder: Annotated[Path, typer.Option(help="Where films are kept as pictures.", file_okay=False)] = Path("workbench-films"),
+    ae_title: Annotated[str, typer.Option(help="What it calls itself.")] = "PRINTER",
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 11113,
+    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need e.g. 0.0.0.0.")] = "127.0.0.1",
+) -> None:
+    """Be a DICOM printer until Ctrl-C: each film becomes a picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = numbers(1)
+
+    def keep(film: Any) -> None:
+        path = next(p for n in number if not (p := folder / f"film{n:04}.png").exists())
+        put(wb.figures.save(wb.figures.film(film), path))
+
+    log_to_stderr()
+    with stoppable() as stopped:
+        provider = wb.network.Printer(on_film=keep, kept=1)
+        with wb.network.Server(None, ae_title=ae_title, host=host, port=port, providers=[provider]) as server:
+            put(f"{server.peer} prints into {folder}. Ctrl-C stops.")
+            while not stopped():
+                time.sleep(0.1)
+        raise typer.Exit(128 + stopped.number)
