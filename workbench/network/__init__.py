@@ -15,6 +15,7 @@ from workbench.network.procedure_steps import ProcedureSteps
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
+from workbench.network.trace import Trace, trace
 from workbench.network.web_client import web_client
 from workbench.network.worklist import Worklist, worklist
 
@@ -36,6 +37,7 @@ __all__ = [
     "StoreOutcome",
     "StoreReport",
     "StoreRow",
+    "Trace",
     "Worklist",
     "as_peer",
     "echo",
@@ -44,6 +46,7 @@ __all__ = [
     "procedure_step",
     "retrieve",
     "store",
+    "trace",
     "web_client",
     "worklist",
 ]

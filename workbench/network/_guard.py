@@ -38,6 +38,7 @@ from workbench.network._connection import ASSOCIATE_RJ as PDU_ASSOCIATE_RJ
 from workbench.network._connection import ASSOCIATE_RQ as PDU_ASSOCIATE_RQ
 from workbench.network._connection import P_DATA as PDU_P_DATA
 from workbench.network._connection import Closed, Connection
+from workbench.network._tap import Watcher, tapped
 from workbench.network.receiving import StoreReceiver, Violation, one_line
 
 __all__ = ["Acceptor", "Entrance", "Service"]
@@ -355,6 +356,8 @@ class Entrance(AssociationServer):
     """
 
     request_queue_size = 128
+    #: Who sees what passes through the connections.
+    watcher: Watcher | None = None
 
     def __init__(
         self, ae: AE, address: tuple[str, int], *, service: Service, timeouts: Timeouts, idle_s: float, max_connections: int
@@ -381,9 +384,8 @@ class Entrance(AssociationServer):
         association.name = f"workbench-association-{self._count}"
         association.address = f"{remote.address}:{remote.port}"
         association._server = self  # noqa: SLF001 - as the parent's handler does
-        association.link = _Link(
-            association, connection, patience_s=self._timeouts.network_s, max_pdu_bytes=self.ae.maximum_pdu_size
-        )
+        tap = tapped(connection, watcher=self.watcher, is_caller=False)
+        association.link = _Link(association, tap, patience_s=self._timeouts.network_s, max_pdu_bytes=self.ae.maximum_pdu_size)
         association.set_socket(association.link)
         association.acceptor.maximum_length = self.ae.maximum_pdu_size
         association.acceptor.ae_title = self.ae_title

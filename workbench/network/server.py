@@ -25,8 +25,10 @@ from workbench.errors import AttributeUnusable, ServerRefused, UidInvalid
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workbench.network._guard import Acceptor, Entrance, Service
 from workbench.network._handlers import MODELS, QueryRetrieve, Shelves
+from workbench.network._tap import WATCHER
 from workbench.network.providing import Provider, served
 from workbench.network.receiving import Context, StoreReceiver, one_line
+from workbench.network.trace import Trace
 from workbench.standard import storage_classes
 
 __all__ = ["Server"]
@@ -74,6 +76,9 @@ class Server:
         Further services, such as a worklist, performed procedure steps, storage commitment or a printer.
     accept_unknown_classes : bool
         Also store instances of SOP classes that are in no table (any abstract syntax that is not a known service).
+    trace : Trace, optional
+        Records all associations with the server; without it, the one of :func:`~workbench.network.trace.trace` in whose
+        block the server is started, if any.
 
     Raises
     ------
@@ -116,6 +121,7 @@ class Server:
     max_pdu_bytes: int = 262_144
     providers: Sequence[Provider] = ()
     accept_unknown_classes: bool = False
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         self.ae_title = ae_title_checked(self.ae_title)
@@ -165,6 +171,7 @@ class Server:
             )  # fmt: skip
         except (OSError, UnicodeError) as error:
             raise self._refusal(error) from error
+        self._entrance.watcher = WATCHER.get() if self.trace is None else self.trace
         self.port = int(self._entrance.server_address[1])
         self._thread = threading.Thread(
             target=self._entrance.serve_forever, kwargs={"poll_interval": 0.1}, name=f"workbench-server-{self.port}", daemon=True

@@ -7,6 +7,7 @@ Does not know: how bytes are framed (`bulk`), what a source looks like inside (`
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from pydicom.uid import UID
@@ -135,7 +136,7 @@ def _run(senders: Sequence[Sender]) -> None:
             sender.run()
         return
     with ThreadPoolExecutor(len(senders), thread_name_prefix="store") as pool:
-        runs = [pool.submit(sender.run) for sender in senders]
+        runs = [pool.submit(copy_context().run, sender.run) for sender in senders]  # a trace goes with them
         try:
             for run in runs:
                 run.result()

@@ -1,0 +1,259 @@
+"""Associations recorded: whatever passes is seen, as it is on the wire; who the patient is does not get into it."""
+
+import contextlib
+import itertools
+import re
+import socket
+import struct
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from workbench import phantoms
+from workbench.archive import Archive
+from workbench.entities import StudyRef
+from workbench.errors import NetworkError
+from workbench.network import Server, Trace, echo, find, retrieve, store, trace, worklist
+from workbench.network._wire import Message, Notice, Pdu, Stream, negotiation
+
+CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+PLANTED = "PLANTED^NAME"
+
+
+@pytest.fixture
+def server(archive: Archive):
+    with Server(archive, ae_title="DOOR") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def images():
+    return list(phantoms.ct_series(6))
+
+
+def names(recorded, association=1):
+    return [row.name for row in recorded.rows if row.association == association]
+
+
+# ------------------------------------------------------------ the parser, by itself
+def stores(script, uid="2.25.7", size=5000):
+    """Return the bytes of an association with a C-ECHO and a C-STORE, as its caller sends them."""
+    request = script.connect.request(None, ((1, VERIFICATION, (IMPLICIT,)), (3, CT, (EXPLICIT,))))
+    echo_rq = script.pdu(4, script.pdv(1, 3, script.ECHO_RQ))
+    command = script.store_rq(uid)
+    data = bytes(size)
+    pieces = b"".join(script.pdu(4, script.pdv(3, 0, data[k : k + 999])) for k in range(0, size, 999))
+    both = script.pdu(4, script.pdv(3, 1, command[:40]) + script.pdv(3, 3, command[40:]))
+    return request + echo_rq + both + pieces + script.pdu(4, script.pdv(3, 2, b"\0\0")) + script.pdu(5, bytes(4))
+
+
+def events(stream: bytes, cuts=()):
+    parser, found = Stream(), []
+    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    for begin, end in itertools.pairwise(edges):
+        found += parser.feed(stream[begin:end], 0.0)
+    return found + parser.end(0.0)
+
+
+@given(cuts=st.lists(st.integers(0, 10_000), max_size=40), shorter=st.integers(0, 7000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it is a class that does not change
+def test_any_cut_of_the_bytes_gives_the_same_events(script, cuts, shorter):
+    stream = stores(script)
+    stream = stream[: len(stream) - shorter % len(stream)]
+    assert events(stream, cuts) == events(stream)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
+def test_no_bytes_at_all_trouble_the_parser(garbage, cuts):
+    found = events(garbage, cuts)
+    assert found == events(garbage)
+    assert all(isinstance(event, Pdu | Message | Notice) for event in found)
+    negotiation(garbage)
+
+
+def test_messages_are_put_together_from_their_fragments(script):
+    found = events(stores(script))
+    messages = [event for event in found if isinstance(event, Message)]
+    assert [m.command[0x0100] for m in messages] == [b"\x30\0", b"\x01\0"]
+    assert (messages[1].dataset_bytes, messages[1].pdus, messages[1].dataset) == (5002, 8, None)
+    assert sum(event.size_bytes for event in found if isinstance(event, Pdu)) == len(stores(script))
+
+
+def test_what_is_not_a_pdu_is_said_once():
+    assert events(b"GET / HTTP/1.1\r\n\r\n", (3, 5)) == [Notice("not a PDU: type 0x47 (PS3.8 9.3.1)", 0.0)]
+
+
+def test_lengths_that_do_not_fit_are_said(script):
+    (pdu,) = events(script.pdu(4, struct.pack(">IBB", 5000, 1, 3) + b"abc"))
+    assert "do not fit" in pdu.note
+
+
+def test_a_huge_length_takes_no_memory():
+    (pdu,) = events(struct.pack(">BxI", 1, 0xFFFFFFFF) + bytes(1000))
+    assert pdu.note == "cut off: 1006 of 4294967301 bytes"
+
+
+# ------------------------------------------------------------ our own services
+def test_an_echo(server):
+    with trace() as recorded:
+        assert echo(server.peer)
+    assert names(recorded) == [
+        "A-ASSOCIATE-RQ", "A-ASSOCIATE-AC", "C-ECHO-RQ", "C-ECHO-RSP", "A-RELEASE-RQ", "A-RELEASE-RP", "connection",
+    ]  # fmt: skip
+    (context,) = recorded.contexts
+    assert (context.sop_class_uid, context.result) == (VERIFICATION, "accepted")
+    answer = recorded.rows[3]
+    assert (answer.direction, answer.status, answer.meaning, answer.message_id) == ("received", 0, "success", 1)
+
+
+def test_the_fast_path_of_storing_is_seen(server, images):
+    with trace() as recorded:
+        assert store(server.peer, images).complete
+    requests = [row for row in recorded.rows if row.name == "C-STORE-RQ"]
+    assert [row.sop_instance_uid for row in requests] == [str(image.SOPInstanceUID) for image in images]
+    assert all(row.dataset_bytes > 500_000 and row.pdus > 1 and row.sop_class == "CT Image Storage" for row in requests)
+    assert sum(pdu.size_bytes for pdu in recorded.pdus if pdu.direction == "sent") > sum(r.dataset_bytes for r in requests)
+
+
+def test_every_association_of_a_parallel_store_is_seen(server, images):
+    with trace() as recorded:
+        assert store(server.peer, images, associations=3).complete
+    assert {row.association for row in recorded.rows} == {1, 2, 3}
+    assert sum(row.name == "C-STORE-RSP" and row.status == 0 for row in recorded.rows) == len(images)
+
+
+def test_retrieval_is_seen_with_the_sub_operations_of_the_other_side(server, images, tmp_path):
+    store(server.peer, images)
+    study = StudyRef(str(images[0].StudyInstanceUID))
+    with Archive(tmp_path / "here") as here, trace() as recorded:
+        assert retrieve(server.peer, [study], into=here, method="get").complete
+    brought = [row for row in recorded.rows if row.name == "C-STORE-RQ" and row.direction == "received"]
+    assert len(brought) == len(images)
+    assert any(row.name == "C-GET-RSP" and f"{len(images)} completed" in row.note for row in recorded.rows)
+    assert any(context.roles == "SCU+SCP → SCU+SCP" for context in recorded.contexts)
+
+
+def test_a_server_that_is_started_inside_the_block_is_recorded_from_its_side(archive):
+    with trace() as recorded, Server(archive, ae_title="DOOR") as server:
+        echo(server.peer)
+    sent, received = (
+        {row.name for row in recorded.rows if row.direction == way and row.status == 0} for way in ("sent", "received")
+    )
+    assert sent == received == {"C-ECHO-RSP"}
+    assert len({row.association for row in recorded.rows}) == 2
+
+
+def test_a_server_records_into_a_trace_of_its_own(archive, images):
+    recorded = Trace()
+    with Server(archive, ae_title="DOOR", trace=recorded) as server:
+        store(server.peer, images[:2])
+    assert [row.direction for row in recorded.rows if row.name == "C-STORE-RQ"] == ["received"] * 2
+    assert names(recorded)[-1] == "connection"
+
+
+def test_a_rejection_is_told_in_words(server):
+    with trace() as recorded:
+        echo(server.peer.but(ae_title="WRONG"))
+    row = next(row for row in recorded.rows if row.name == "A-ASSOCIATE-RJ")
+    assert "called AE title not recognized" in row.meaning
+    assert [context.result for context in recorded.contexts] == ["not answered"]
+
+
+def test_an_abort_within_a_pdu_is_told(listening, script):
+    def talk(connection):
+        connection.answer()
+        connection.send(script.pdu(4, script.pdv(1, 3, script.ECHO_RQ))[:9])
+        connection.socket.close()
+
+    with trace() as recorded:
+        assert not echo(listening(talk))
+    assert any(row.meaning == "cut off: 9 of 80 bytes" for row in recorded.rows), [row.meaning for row in recorded.rows]
+
+
+def test_other_threads_are_not_recorded(server):
+    with trace() as recorded:
+        thread = threading.Thread(target=echo, args=(server.peer,))
+        thread.start()
+        thread.join(10)
+    assert len(recorded) == 0
+
+
+def test_nothing_is_recorded_outside_of_a_block(server):
+    with trace() as recorded:
+        pass
+    assert echo(server.peer)
+    assert repr(recorded) == "<Trace of 0 associations, 0 rows>"
+
+
+# ------------------------------------------------------------ identifiers, tables, HTML
+@pytest.fixture
+def planted(server, images):
+    one = images[0].copy()
+    one.PatientName, one.PatientID = PLANTED, "PLANTED-ID"
+    store(server.peer, [one])
+    return server
+
+
+def test_identifiers_are_masked_unless_asked(planted):
+    with trace() as recorded:
+        assert len(find(planted.peer, keys={"PatientName": "PLANTED*"})) == 1
+    everything = recorded._repr_html_() + repr(recorded.rows.records()) + recorded.table().to_csv()
+    assert "PLANTED" not in everything
+    request = next(row for row in recorded.rows if row.name == "C-FIND-RQ")
+    assert {"PatientName=•••", "PatientID", "QueryRetrieveLevel=STUDY"} <= set(request.identifier)
+    with trace(values=True) as recorded:
+        find(planted.peer, keys={"PatientName": "PLANTED*"})
+    assert any(f"PatientName={PLANTED}" in row.identifier for row in recorded.rows)
+
+
+def test_the_table_has_one_row_a_message_and_good_types(planted):
+    with trace() as recorded:
+        find(planted.peer, keys={"PatientName": "PLANTED*"})
+    table = recorded.table()
+    assert len(table) == len(recorded)
+    kinds = {name: str(table[name].dtype) for name in ("seconds", "status", "message_id", "name", "wire_bytes")}
+    assert kinds == {"seconds": "Float64", "status": "Int64", "message_id": "Int64", "name": "category", "wire_bytes": "Int64"}
+    assert table.seconds.is_monotonic_increasing
+    assert Trace().table().empty
+
+
+def test_what_a_peer_says_does_not_act_in_the_diagram(archive):
+    recorded = Trace(values=True)
+    evil = "<script>alert(1)"
+    with Server(archive, ae_title="DOOR", trace=recorded, require_called_ae_title=False) as server:
+        echo(server.peer.but(ae_title="<b>", calling_ae_title="<i>&"))
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(f"{evil}\r\n".encode())
+            connection.recv(100)
+    html = recorded._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "&lt;i&gt;&amp;" in html
+    assert not re.findall(r"<b><b>|<i>&|<script", html)
+    assert "not a PDU" in html
+
+
+def test_many_messages_of_one_kind_are_drawn_as_one(server, images):
+    with trace() as recorded:
+        store(server.peer, images)
+    html = recorded._repr_html_()
+    assert html.count("<b>C-STORE-RQ</b>") == 2
+    assert f"{len(images) - 2} more of this" in html
+
+
+def test_the_page_stands_alone(server, tmp_path):
+    with trace() as recorded:
+        echo(server.peer)
+    page = recorded.save(tmp_path / "trace.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert not re.findall(r"<script|://|src=|@import|url\(", page)
+
+
+def test_keys_inside_a_sequence_are_named_with_it(listening, script):
+    with trace() as recorded, contextlib.suppress(NetworkError):
+        worklist(listening(lambda _: None), keys={"PatientName": PLANTED})
+    (request,) = (row for row in recorded.rows if row.name == "C-FIND-RQ")
+    assert "ScheduledProcedureStepSequence[1]" in request.identifier
+    assert "ScheduledProcedureStepSequence.ScheduledStationAETitle" in request.identifier
