@@ -6,22 +6,25 @@ Does not know: the network; whether the requester may see it.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydicom import DataElement, Dataset, config
 
+from workbench.archive._answers import RowEncoder, encoded_dataset
 from workbench.archive._attributes import BY_KEYWORD, COMPUTED, LEVELS
 from workbench.archive._index import Index
+from workbench.archive._moments import Zones, combined_test
 from workbench.archive._text import dataset_text
-from workbench.archive.matching import Criterion, bounds, criteria, folded, sequence_items
+from workbench.archive.matching import DATE_OF, Criterion, bounds, criteria, folded, sequence_items
 from workbench.entities import InstanceRef
 from workbench.errors import QueryKeyInvalid
 from workbench.standard import UNIQUE_KEYS
 
-__all__ = ["Query", "Witness", "find", "find_references", "level_of", "table_query"]
+__all__ = ["Matches", "Query", "Witness", "find_references", "level_of", "table_query"]
 
+_TIME_ZONE = 0x00080201
 _ROOTS = {"PATIENT": LEVELS, "STUDY": LEVELS[1:]}
 _ALIAS = {"PATIENT": "st", "STUDY": "st", "SERIES": "se", "IMAGE": "i"}
 _FROM = {
@@ -93,10 +96,34 @@ class Query:
     from_file: tuple[Criterion, ...]
     #: keys that stand at a lower level: returned empty
     below: tuple[Criterion, ...]
+    #: dates and times that are not asked for, but needed to move the others
+    hidden: int = 0
+    #: tests of a date and its time together, with their places among the indexed
+    combined: tuple[tuple[int, int, Callable[[str, str], bool]], ...] = ()
+    #: to which offset from UTC dates and times are moved
+    zones: Zones | None = None
 
     @classmethod
-    def of(cls, identifier: Dataset, *, model: str, level: str = "") -> "Query":
+    def of(
+        cls,
+        identifier: Dataset,
+        *,
+        model: str,
+        level: str = "",
+        date_time: bool = False,
+        fuzzy: bool = False,
+        stored_time_zone: str = "",
+    ) -> "Query":
         """Sort the keys of an identifier, to be answered at its own level or at a lower `level`.
+
+        Parameters
+        ----------
+        identifier : Dataset
+            The query.
+        model, level : str
+            See :func:`level_of`.
+        date_time, fuzzy, stored_time_zone
+            See :meth:`workbench.archive.Archive.matches`.
 
         Raises
         ------
@@ -106,7 +133,7 @@ class Query:
         level = level or level_of(identifier, model)
         rank = LEVELS.index(level)
         indexed, from_file, below = [], [], []
-        for key in criteria(identifier):
+        for key in criteria(identifier, fuzzy=fuzzy, date_time=date_time):
             place = BY_KEYWORD[key.keyword].level if key.keyword in BY_KEYWORD else COMPUTED.get(key.keyword)
             if place is None:
                 from_file.append(key)
@@ -116,7 +143,22 @@ class Query:
                 below.append(key)
             else:
                 raise QueryKeyInvalid(f"{key.keyword} is a key of level {place}, not of a query at level {level} (PS3.4 C.6).")
-        return cls(level, tuple(indexed), tuple(from_file), tuple(below))
+        zone = (dataset_text(identifier, _TIME_ZONE, "SH") or "") if stored_time_zone else ""
+        zones = Zones(zone, stored_time_zone) if zone else None
+        hidden = _partners([key.keyword for key, _ in indexed]) if zones else []
+        indexed += [(Criterion(name, BY_KEYWORD[name].tag, BY_KEYWORD[name].vr), _column(name)) for name in hidden]
+        combined = _combined([key for key, _ in indexed]) if date_time else ()
+        return cls(level, tuple(indexed), tuple(from_file), tuple(below), len(hidden), combined, zones)
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether each answer needs a file."""
+        return bool(self.from_file or self.zones)
+
+    @property
+    def keys(self) -> tuple[Criterion, ...]:
+        """The indexed keys that were asked for."""
+        return tuple(key for key, _ in self.indexed[: len(self.indexed) - self.hidden])
 
     def names(self, level: str) -> bool:
         """Whether the unique key of a level has a value (PS3.4 C.6)."""
@@ -126,20 +168,40 @@ class Query:
         """Return the SELECT that gives at least all matches, and its parameters: the indexed keys, the witness, `also`."""
         wheres, parameters = ["st.StudyInstanceUID <> ''"] if self.level in {"PATIENT", "STUDY"} else [], []
         for key, expression in self.indexed:
-            where, values = _narrowed(key, expression)
+            where, values = ("", []) if self.zones and key.vr in {"DA", "TM"} else _narrowed(key, expression)
             if where:
                 wheres.append(where)
                 parameters += values
-        columns = [expression for _, expression in self.indexed] + ([_WITNESS[self.level]] if self.from_file else ["NULL"])
+        columns = [expression for _, expression in self.indexed] + ([_WITNESS[self.level]] if self.needs_file else ["NULL"])
         sql = f"SELECT {', '.join((*columns, *also))} FROM {_FROM[self.level]}"
         sql += f" WHERE {' AND '.join(wheres)}" if wheres else ""
         return sql + (" GROUP BY st.PatientID" if self.level == "PATIENT" else ""), parameters
 
 
+def _column(keyword: str) -> str:
+    return f"{_ALIAS[BY_KEYWORD[keyword].level]}.{keyword}"
+
+
+def _partners(names: Sequence[str]) -> list[str]:
+    """Return the dates of times, and the times of dates, that are not among the names."""
+    pairs = [pair for pair in DATE_OF.items() if pair[0] in BY_KEYWORD and set(pair) & set(names)]
+    return [name for pair in pairs for name in pair if name not in names]
+
+
+def _combined(keys: Sequence[Criterion]) -> tuple[tuple[int, int, Callable[[str, str], bool]], ...]:
+    """Return the tests of dates and times that are one: where each has one value that is no empty value."""
+    places = {key.keyword: place for place, key in enumerate(keys) if len(key.values) == 1 and key.values != ('""',)}
+    return tuple(
+        (places[date], places[time], combined_test(keys[places[date]].values[0], keys[places[time]].values[0]))
+        for time, date in DATE_OF.items()
+        if date in places and time in places
+    )
+
+
 def _narrowed(key: Criterion, expression: str) -> tuple[str, list[object]]:
     """Return a condition that no match fails; what it lets through is matched again."""
     attribute = BY_KEYWORD.get(key.keyword)
-    if not key.values or '""' in key.values or attribute is None or not attribute.single:
+    if not key.values or '""' in key.values or attribute is None or not attribute.single or key.fuzzy:
         return "", []
     value, *more = key.values
     if key.vr == "UI":
@@ -169,11 +231,56 @@ def _prefixed(expression: str, pattern: str, otherwise: str) -> tuple[str, list[
     return (f"(substr({expression}, 1, ?) = ?{otherwise})", [len(start), start]) if start else ("", [])
 
 
-def find(index: Index, query: Query, witness: Witness) -> Iterator[Dataset]:
-    """Yield an identifier for each match, with the keys that were asked for."""
-    keys = [key for key, _ in query.indexed]
-    for row, source in _matching(index, query, witness, ()):
-        yield _answer(query, keys, row, source)
+@dataclass(frozen=True)
+class Matches:
+    """What matches a query, as datasets or encoded; asked anew each time.
+
+    Parameters
+    ----------
+    index : Index
+        Where the rows are.
+    query : Query
+        What was asked.
+    witness : callable
+        Reads what is not in the index.
+    """
+
+    index: Index
+    query: Query
+    witness: Witness
+
+    @property
+    def tags(self) -> frozenset[int]:
+        """Which keys are answered."""
+        query = self.query
+        return frozenset(key.tag for key in (*query.keys, *query.from_file, *query.below))
+
+    def __iter__(self) -> Iterator[Dataset]:
+        query = self.query
+        for row, source in _matching(self.index, query, self.witness, ()):
+            yield _answer(query, query.keys, row, source)
+
+    def encoded(self, *, is_implicit: bool, also: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """Yield each answer encoded in little endian.
+
+        Parameters
+        ----------
+        is_implicit : bool
+            Whether without value representations.
+        also : mapping of keyword to text, optional
+            What each answer has besides; in ASCII.
+        """
+        query = self.query
+        if query.needs_file:
+            for answer in self:
+                for keyword, text in (also or {}).items():
+                    setattr(answer, keyword, text)
+                yield encoded_dataset(answer, is_implicit=is_implicit)
+            return
+        fixed = {"QueryRetrieveLevel": query.level, **(also or {})} | {key.keyword: "" for key in query.below}
+        encode = RowEncoder([(key.tag, key.vr) for key in query.keys], fixed, is_implicit=is_implicit)
+        for row, _ in _matching(self.index, query, self.witness, ()):
+            yield encode(row)
 
 
 def find_references(index: Index, query: Query, witness: Witness) -> Iterator[InstanceRef]:
@@ -185,18 +292,35 @@ def find_references(index: Index, query: Query, witness: Witness) -> Iterator[In
 
 def _matching(index: Index, query: Query, witness: Witness, also: Sequence[str]) -> Iterator[tuple[Sequence[Any], Dataset | None]]:
     sql, parameters = query.sql(*also)
-    tags = [key.tag for key in query.from_file]
+    tags = [key.tag for key in query.from_file] + ([_TIME_ZONE] if query.zones else [])
     keys = [key for key, _ in query.indexed]
-    asked = [(number, key) for number, key in enumerate(keys) if key.values]
-    for row in index.rows(sql, parameters):
+    one = {place for date, time, _ in query.combined for place in (date, time)}
+    asked = [(number, key) for number, key in enumerate(keys) if key.values and number not in one]
+    for found in index.rows(sql, parameters):
+        row: Sequence[Any] = found
+        source: Dataset | None = None
+        if query.zones:
+            source = (row[len(keys)] and witness(row[len(keys)], tags)) or Dataset()
+            row = _moved(query.zones, keys, row, source)
         if not all(key.accepts(None if row[number] is None else str(row[number])) for number, key in asked):
             continue
-        source = None
-        if tags:
-            source = (row[len(keys)] and witness(row[len(keys)], tags)) or Dataset()
+        if not all(test(row[date] or "", row[time] or "") for date, time, test in query.combined):
+            continue
+        if query.from_file:
+            source = source or (row[len(keys)] and witness(row[len(keys)], tags)) or Dataset()
             if not all(key.accepts_in(source) for key in query.from_file):
                 continue
         yield row, source
+
+
+def _moved(zones: Zones, keys: Sequence[Criterion], row: Sequence[Any], source: Dataset) -> Sequence[Any]:
+    """Return a row with its dates and times at the offset that was asked for."""
+    values = {key.keyword: str(row[place] or "") for place, key in enumerate(keys) if key.vr in {"DA", "TM", "DT"}}
+    own = ""
+    with contextlib.suppress(ValueError):
+        own = dataset_text(source, _TIME_ZONE, "SH") or ""
+    moved = zones.moved(values, own=own)
+    return [moved.get(key.keyword, row[place]) for place, key in enumerate(keys)] + list(row[len(keys) :])
 
 
 def _answer(query: Query, keys: Sequence[Criterion], values: Sequence[Any], source: Dataset | None) -> Dataset:
@@ -208,6 +332,8 @@ def _answer(query: Query, keys: Sequence[Criterion], values: Sequence[Any], sour
         answer.add(_element(key, ""))
     for key in query.from_file:
         answer.add(_taken(key, source))
+    if query.zones:
+        answer.TimezoneOffsetFromUTC = query.zones.wanted
     if not _is_ascii(answer):
         answer.SpecificCharacterSet = "ISO_IR 192"
     return answer

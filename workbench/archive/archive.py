@@ -16,7 +16,7 @@ from pydicom import Dataset
 
 from workbench.archive._encoding import encoded
 from workbench.archive._header import INFLATED_LIMIT_BYTES
-from workbench.archive._query import Query, find, find_references, level_of, table_query
+from workbench.archive._query import Matches, Query, find_references, level_of, table_query
 from workbench.archive._reading import some_attributes, source_header
 from workbench.archive._receiving import Receiving
 from workbench.archive._shelf import Shelf
@@ -233,9 +233,43 @@ class Archive:
         have it. Private attributes and bulk data are no keys: they are not answered. The
         identifier is checked at once, before the first answer is asked for.
         """
-        query = Query.of(identifier, model=model)
+        return iter(self.matches(identifier, model=model))
+
+    def matches(
+        self,
+        identifier: Dataset,
+        *,
+        model: str = "STUDY",
+        date_time: bool = False,
+        fuzzy: bool = False,
+        stored_time_zone: str = "",
+    ) -> Matches:
+        """Return what matches, as :meth:`find` does, in a form that gives datasets or encoded answers.
+
+        Parameters
+        ----------
+        identifier : Dataset
+            As for :meth:`find`.
+        model : {"STUDY", "PATIENT"}
+            Study Root or Patient Root.
+        date_time : bool
+            Whether a date and its time are matched as one moment: from the first time of the first date to the last time of
+            the last date (PS3.4 C.2.2.2.5).
+        fuzzy : bool
+            Whether names of persons are matched by their words: without case and accents, in any order.
+        stored_time_zone : str
+            If given, and the identifier has Timezone Offset From UTC (0008,0201), then dates with times are moved to that
+            offset before they are matched and answered: from the offset of the instance, or from this one where it has none.
+            A file of each entity is read for it.
+
+        Raises
+        ------
+        QueryKeyInvalid, AttributeUnusable
+            As for :meth:`find`.
+        """
+        query = Query.of(identifier, model=model, date_time=date_time, fuzzy=fuzzy, stored_time_zone=stored_time_zone)
         self._shelf.index.flush()
-        return find(self._shelf.index, query, self._witness)
+        return Matches(self._shelf.index, query, self._witness)
 
     def _witness(self, sop_instance_uid: str, tags: Sequence[int]) -> Dataset | None:
         return some_attributes(self._shelf.store.path(sop_instance_uid), tags)
@@ -371,18 +405,21 @@ class Archive:
         """
         self._shelf.keep_digests()
 
-    def intact(self, ref: InstanceRef | str) -> bool:
+    def intact(self, ref: InstanceRef | str, *, synced: bool = False) -> bool:
         """Return whether the file of an instance is as it was stored, by reference or SOP Instance UID.
 
         It is read to its end and held against its row. Where a digest was kept when it came, as :meth:`keep_digests` does, no
-        change escapes; otherwise one that leaves structure and size as they were does.
+        change escapes; otherwise one that leaves structure and size as they were does. With `synced`, file and folder are on the
+        disk when this returns, whatever the archive's durability.
 
         Raises
         ------
         InstanceNotFound
             If the archive does not have it.
         """
-        self.path(ref)
+        path = self.path(ref)
+        if synced:
+            self._shelf.store.sync(path)
         return self._shelf.is_intact(ref if isinstance(ref, str) else ref.sop_instance_uid)
 
     # ------------------------------------------------------------ beginning and end

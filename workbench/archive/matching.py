@@ -20,6 +20,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VM, keyword_for_tag
 from pydicom.sequence import Sequence as DataSequence
 
+from workbench.archive._names import fuzzy_test
 from workbench.archive._text import ONE_TEXT, dataset_text, dictionary_vr
 from workbench.errors import AttributeUnusable, QueryKeyInvalid
 
@@ -37,6 +38,15 @@ _EMPTY = '""'  # C.2.2.2.7
 _DEPTH_LIMIT = 16
 #: They say how to read the others, or who answers (PS3.4 C.4.1.1.3).
 _CONTROL = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080054})
+
+#: Timezone Offset From UTC with a value says how to read dates and times (PS3.4 C.4.1.1.3.1).
+_TIME_ZONE = 0x00080201
+#: Which date each time belongs to.
+DATE_OF: Mapping[str, str] = {
+    "StudyTime": "StudyDate", "SeriesTime": "SeriesDate", "AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate",
+    "InstanceCreationTime": "InstanceCreationDate", "PerformedProcedureStepStartTime": "PerformedProcedureStepStartDate",
+    "ScheduledProcedureStepStartTime": "ScheduledProcedureStepStartDate",
+}  # fmt: skip
 
 _DATE = re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}")
 _TIME = re.compile(r"(?P<digits>\d{2}|\d{4}|\d{6})(?:\.(?P<fraction>\d{1,6}))?")
@@ -71,6 +81,8 @@ class Criterion:
         Keys inside the item of a sequence.
     single : bool
         Whether the attribute has one value only (PS3.6), so that no backslash separates values in it.
+    fuzzy : bool
+        Whether it is matched by meaning rather than by spelling.
     """
 
     keyword: str
@@ -79,6 +91,7 @@ class Criterion:
     values: tuple[str, ...] = ()
     items: tuple["Criterion", ...] = ()
     single: bool = False
+    fuzzy: bool = False
     _accepts: Callable[[str], bool] = field(default=lambda _: True, repr=False, compare=False)
 
     @property
@@ -106,11 +119,22 @@ class Criterion:
         return any(all(key.accepts_in(item) for key in self.items) for item in sequence_items(dataset, self.tag))
 
 
-def criteria(identifier: Dataset, *, depth: int = 0) -> tuple[Criterion, ...]:
+def criteria(identifier: Dataset, *, depth: int = 0, fuzzy: bool = False, date_time: bool = False) -> tuple[Criterion, ...]:
     """Return the keys of an identifier, checked.
 
     Private attributes, group lengths and bulk data are no keys and are left out, as are Query/Retrieve Level
     and Specific Character Set, which say how to read the others.
+
+    Parameters
+    ----------
+    identifier : Dataset
+        The query.
+    depth : int
+        How many sequences it is in.
+    fuzzy : bool
+        Whether names of persons are matched by their words: without accents, in any order.
+    date_time : bool
+        Whether a range of times belongs to its range of dates, so that it may run backwards.
 
     Raises
     ------
@@ -124,12 +148,14 @@ def criteria(identifier: Dataset, *, depth: int = 0) -> tuple[Criterion, ...]:
         raise QueryKeyInvalid(f"Sequences in a query are nested more than {_DEPTH_LIMIT} deep.")
     keys = []
     for tag in identifier.keys():  # noqa: SIM118 - no element is converted by looking at it
-        keyword = "" if tag.is_private or tag.element == 0 or tag in _CONTROL or tag.group <= 6 else keyword_for_tag(tag)
+        is_none = tag.is_private or tag.element == 0 or tag in _CONTROL or tag.group <= 6
+        keyword = "" if is_none or (tag == _TIME_ZONE and _text(identifier, tag, "SH", "")) else keyword_for_tag(tag)
         vr = dictionary_vr(tag) if keyword else "UN"
         if vr == "SQ":
-            keys.append(_sequence_key(identifier, tag, keyword, depth))
+            keys.append(_sequence_key(identifier, tag, keyword, depth, fuzzy=fuzzy))
         elif vr not in _NOT_KEYS:
-            keys.append(_key(keyword, int(tag), vr, _text(identifier, tag, vr, keyword)))
+            is_of_date = date_time and bool(identifier.get(DATE_OF.get(keyword, "")))
+            keys.append(_key(keyword, int(tag), vr, _text(identifier, tag, vr, keyword), fuzzy=fuzzy, ordered=not is_of_date))
     return tuple(keys)
 
 
@@ -176,14 +202,14 @@ def _shown(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _sequence_key(identifier: Dataset, tag: int, keyword: str, depth: int) -> Criterion:
+def _sequence_key(identifier: Dataset, tag: int, keyword: str, depth: int, *, fuzzy: bool) -> Criterion:
     items = sequence_items(identifier, tag)
     if len(items) > 1:
         raise QueryKeyInvalid(f"{keyword} {_shown(tag)} in a query has at most one item, not {len(items)} (PS3.4 C.2.2.2.6).")
-    return Criterion(keyword, int(tag), "SQ", items=criteria(items[0], depth=depth + 1) if items else ())
+    return Criterion(keyword, int(tag), "SQ", items=criteria(items[0], depth=depth + 1, fuzzy=fuzzy) if items else ())
 
 
-def _key(keyword: str, tag: int, vr: str, text: str) -> Criterion:
+def _key(keyword: str, tag: int, vr: str, text: str, *, fuzzy: bool, ordered: bool) -> Criterion:
     where = f"{keyword} {_shown(tag)}"
     if vr == "UI":
         return _uid_key(keyword, tag, text, where)
@@ -198,9 +224,16 @@ def _key(keyword: str, tag: int, vr: str, text: str) -> Criterion:
     )
     if not values or "*" in values:
         return Criterion(keyword, tag, vr)
-    tests = [_test(value, vr, where) for value in values]
+    fuzzy = fuzzy and vr == "PN"
+    if fuzzy:
+        tests = [fuzzy_test(value, _pattern) for value in values]
+    elif vr in _RANGE_VRS and not ordered:
+        tests = [_range_test(value, vr, where, ordered=False) for value in values]
+    else:
+        tests = [_test(value, vr, where) for value in values]
     single = vr in ONE_TEXT or dictionary_VM(tag) == "1"
-    return Criterion(keyword, tag, vr, values, single=single, _accepts=tests[0] if len(tests) == 1 else _any_of(tests))
+    accepts = tests[0] if len(tests) == 1 else _any_of(tests)
+    return Criterion(keyword, tag, vr, values, single=single, fuzzy=fuzzy, _accepts=accepts)
 
 
 def _any_of(tests: Iterable[Callable[[str], bool]]) -> Callable[[str], bool]:
@@ -312,8 +345,14 @@ class _Piece:
 
 
 # ---------------------------------------------------------------- dates and times
-def _range_test(value: str, vr: str, where: str) -> Callable[[str], bool]:
-    first, last = bounds(value, vr, where)
+def moment(date_text: str, time_text: str) -> str | None:
+    """Return a date and its time as one text that sorts; None where one of them is none."""
+    day, at = _interval(date_text, "DA"), _interval(time_text, "TM")
+    return day[0] + at[0] if day and at else None
+
+
+def _range_test(value: str, vr: str, where: str, *, ordered: bool = True) -> Callable[[str], bool]:
+    first, last = bounds(value, vr, where, ordered=ordered)
 
     def accepts(text: str) -> bool:
         found = _interval(text, vr)
@@ -323,7 +362,7 @@ def _range_test(value: str, vr: str, where: str) -> Callable[[str], bool]:
 
 
 @lru_cache(maxsize=256)
-def bounds(value: str, vr: str, where: str = "The key") -> tuple[str | None, str | None]:
+def bounds(value: str, vr: str, where: str = "The key", *, ordered: bool = True) -> tuple[str | None, str | None]:
     """Return the first and last moment that a DA, TM or DT key allows, in full length; None where it is open.
 
     A value that is given to the hour, minute, month or year stands for all of it, at both ends of a range (PS3.4 C.2.2.2.5).
@@ -333,7 +372,7 @@ def bounds(value: str, vr: str, where: str = "The key") -> tuple[str | None, str
     Raises
     ------
     AttributeUnusable
-        If it is malformed or runs backwards.
+        If it is malformed, or runs backwards although it is to be `ordered`.
 
     Examples
     --------
@@ -349,7 +388,7 @@ def bounds(value: str, vr: str, where: str = "The key") -> tuple[str | None, str
         last = _interval(after, vr) if after else (None, None)
         if first is None or last is None or not (before or after):
             continue
-        if first[0] is not None and last[1] is not None and _is_before(last[1], first[0]):
+        if ordered and first[0] is not None and last[1] is not None and _is_before(last[1], first[0]):
             raise AttributeUnusable(f"The range of {where} runs backwards (PS3.4 C.2.2.2.5): put the earlier value first.")
         return first[0], last[1]
     raise AttributeUnusable(f"{where} is neither a {vr} value nor a range of two, such as {_EXAMPLES[vr]} (PS3.4 C.2.2.2.5).")

@@ -5,20 +5,24 @@ Does not know: how the archive finds, how sub-operations are sent.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import InstanceRef, Peer, Timeouts
-from workbench.errors import AttributeUnusable, InputError, QueryKeyInvalid, StorageFull, WorkbenchError
+from workbench.errors import ArchiveError, AttributeUnusable, InputError, QueryKeyInvalid, StorageFull, WorkbenchError
+from workbench.network._answering import Answers
 from workbench.network._guard import Acceptor
-from workbench.network._suboperations import OwnAssociation, Progress, destination
+from workbench.network._suboperations import OwnAssociation, Progress, destination, encode
+from workbench.network.negotiation import QueryOptions, QueryPolicy, agreed
 from workbench.network.providing import Refused, answer, dataset_of
 from workbench.network.receiving import Sink, one_line
 from workbench.network.statuses import status_of
@@ -39,11 +43,12 @@ MODELS = {
 }
 _OPERATIONS = {"FIND": C_FIND, "MOVE": C_MOVE, "GET": C_GET}
 _LEVELS = {"PATIENT": tuple(UNIQUE_KEYS), "STUDY": tuple(UNIQUE_KEYS)[1:]}
-PENDING, PENDING_KEYS_UNSUPPORTED, CANCELLED = 0xFF00, 0xFF01, 0xFE00
-OUT_OF_RESOURCES, DESTINATION_UNKNOWN, NOT_THE_MODEL, UNABLE = 0xA700, 0xA801, 0xA900, 0xC001
+PENDING, PENDING_KEYS_UNSUPPORTED = 0xFF00, 0xFF01
+OUT_OF_RESOURCES, NOT_COUNTED, NOT_PERFORMED, DESTINATION_UNKNOWN = 0xA700, 0xA701, 0xA702, 0xA801
+NOT_THE_MODEL, UNABLE = 0xA900, 0xC001
 _RETRIEVE_AE_TITLE = Tag(0x0008, 0x0054)
 #: How to read the keys, at which level, in which view: none of them is matched (PS3.4 C.4.1.1.3).
-_NOT_MATCHED = {Tag(0x0008, 0x0005), Tag(0x0008, 0x0052), Tag(0x0008, 0x0053), _RETRIEVE_AE_TITLE}
+_NOT_MATCHED = {Tag(0x0008, 0x0005), Tag(0x0008, 0x0052), Tag(0x0008, 0x0053), Tag(0x0008, 0x0201), _RETRIEVE_AE_TITLE}
 
 
 class Shelves(Protocol):
@@ -52,14 +57,30 @@ class Shelves(Protocol):
     def receiving(self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = "") -> Sink:
         """Return where the bytes of an instance go."""
 
-    def find(self, identifier: Dataset, *, model: str = "STUDY") -> Iterator[Dataset]:
-        """Yield what matches."""
+    def matches(
+        self, identifier: Dataset, *, model: str = "STUDY", date_time: bool = False, fuzzy: bool = False, stored_time_zone: str = ""
+    ) -> "Matching":
+        """Return what matches."""
 
     def references(self, wanted: Any, *, model: str = "STUDY") -> list[InstanceRef]:
         """Return the instances that an identifier with unique keys names."""
 
     def path(self, ref: InstanceRef, /) -> Path:
         """Return where an instance lies."""
+
+
+class Matching(Protocol):
+    """What matches a query."""
+
+    @property
+    def tags(self) -> Collection[int]:
+        """Which keys are answered."""
+
+    def __iter__(self) -> Iterator[Dataset]:
+        """Yield the answers."""
+
+    def encoded(self, *, is_implicit: bool, also: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """Yield the answers in little endian."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +97,32 @@ class QueryRetrieve:
         `dimse_s` for the answers to C-GET's sub-operations.
     ae_title : str
         Where what was found can be retrieved: our own.
+    policy : QueryPolicy
+        What is granted to those who propose it, and limits.
     """
 
     archive: Shelves
     destination: Callable[[str], Peer | None]
     timeouts: Timeouts
     ae_title: str
+    policy: QueryPolicy = field(default_factory=QueryPolicy)
+
+    def negotiate(self, event: Any) -> dict[str, bytes]:
+        """Answer SOP Class Extended Negotiation (PS3.4 C.5.1.1, C.5.2.1, C.5.3.1), for pynetdicom's EVT_SOP_EXTENDED."""
+        proposed = {str(uid): bytes(information) for uid, information in event.app_info.items()}
+        answers = agreed(proposed, self.policy, {uid: operation for uid, (_, operation) in MODELS.items()})
+        for uid, (_, granted) in answers.items():
+            asked = QueryOptions.of(proposed[uid]).names
+            log.info(
+                "%s: %s proposed for %s, granted: %s",
+                event.assoc.caller, ", ".join(asked) or "nothing", " ".join(MODELS[uid]), ", ".join(granted.names) or "nothing",
+            )  # fmt: skip
+        return {uid: information for uid, (information, _) in answers.items()}
+
+    def _granted(self, association: Acceptor, context: PresentationContext) -> QueryOptions:
+        uid = str(context.abstract_syntax)
+        proposed = {str(name): information for name, information in association.requestor.sop_class_extended.items()}
+        return self.policy.granted(bytes(proposed.get(uid, b"")), operation=MODELS[uid][1])
 
     def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
         """Serve a request if it is one of ours; return whether it was."""
@@ -100,23 +141,48 @@ class QueryRetrieve:
     def _find(self, association: Acceptor, request: C_FIND, context: PresentationContext, model: str) -> None:
         identifier = _identifier(request, context)
         level = _level(identifier, model)
+        granted = self._granted(association, context)
+        self._check_hierarchy(identifier, model, level)
         keys = [tag for tag in identifier.keys() if tag not in _NOT_MATCHED and tag.element]  # noqa: SIM118
-        count, status = 0, 0
-        for match in self.archive.find(identifier, model=model):
-            if request.MessageID in association.dimse.cancel_req:
-                status = CANCELLED
-                break
-            if not association.is_alive_and_well:
-                return
-            complete = all(tag in match for tag in keys)
-            if _RETRIEVE_AE_TITLE in identifier:
-                match.RetrieveAETitle = self.ae_title  # PS3.4 C.4.1.1.3.2
-            answer(association, request, context, PENDING if complete else PENDING_KEYS_UNSUPPORTED, dataset=match)
-            count += 1
+        found = self.archive.matches(
+            identifier, model=model, date_time=granted.date_time, fuzzy=granted.fuzzy,
+            stored_time_zone=self.policy.time_zone if granted.time_zone else "",
+        )  # fmt: skip
+        # PS3.4 C.4.1.1.3.2
+        also = {"RetrieveAETitle": self.ae_title} if _RETRIEVE_AE_TITLE in identifier else {}
+        pending = PENDING if set(found.tags).issuperset(keys) else PENDING_KEYS_UNSUPPORTED
+        answers = Answers(association, request, context, pending)
+        if answers.is_little_endian:
+            matches = found.encoded(is_implicit=answers.is_implicit, also=also)
         else:
-            status = CANCELLED if request.MessageID in association.dimse.cancel_req else 0
-        answer(association, request, context, status)
-        log.info("%s: C-FIND at level %s, %d matches%s", association.caller, level, count, ", cancelled" if status else "")
+            matches = (_in_big_endian(match, also) for match in found)
+        for match in self._limited(matches):
+            if not answers.go_on:
+                break
+            answers.add(match)
+        status = answers.finish()
+        log.info(
+            "%s: C-FIND at level %s, %d matches%s", association.caller, level, answers.count, ", cancelled" if status else ""
+        )  # fmt: skip
+
+    def _limited(self, found: Iterator[bytes]) -> Iterable[bytes]:
+        """Return what was found, unless there are more than may be."""
+        most = self.policy.most_matches
+        if most is None:
+            return found
+        kept = list(islice(found, most + 1))
+        if len(kept) > most:
+            raise Refused(OUT_OF_RESOURCES, f"more than {most} matches: ask for less")
+        return kept
+
+    def _check_hierarchy(self, identifier: Dataset, model: str, level: str) -> None:
+        """Refuse what only a relational query may leave out, where we grant none (PS3.4 C.4.1.2.1, C.4.2.2.1)."""
+        if self.policy.grants.relational:
+            return
+        for upper in _LEVELS[model][: _LEVELS[model].index(level)]:
+            value = identifier.get(UNIQUE_KEYS[upper])
+            if not isinstance(value, str) or not value or set(value) & set("*?"):
+                raise Refused(NOT_THE_MODEL, f"not relational: {UNIQUE_KEYS[upper]} must have a single value")
 
     def _move(self, association: Acceptor, request: C_MOVE, context: PresentationContext, model: str) -> None:
         refs = self._wanted(request, context, model)
@@ -159,7 +225,20 @@ class QueryRetrieve:
         value = identifier.get(keyword)
         if not value or "*" in str(value) or "?" in str(value):
             raise Refused(NOT_THE_MODEL, f"the identifier needs {keyword} at level {level}")
-        return list(self.archive.references(identifier, model=model))
+        self._check_hierarchy(identifier, model, level)
+        try:
+            refs = list(self.archive.references(identifier, model=model))
+        except (ArchiveError, MemoryError):  # StorageFull is one
+            raise Refused(NOT_COUNTED, "the number of matches can't be told: the index can't be read") from None
+        if self.policy.most_matches is not None and len(refs) > self.policy.most_matches:
+            raise Refused(NOT_PERFORMED, f"more than {self.policy.most_matches} instances: ask for less")
+        return refs
+
+
+def _in_big_endian(match: Dataset, also: Mapping[str, str]) -> bytes:
+    for keyword, text in also.items():
+        setattr(match, keyword, text)
+    return encode(match, ExplicitVRBigEndian).getvalue()
 
 
 def _identifier(request: Any, context: PresentationContext) -> Dataset:

@@ -7,7 +7,7 @@ Does not know: what asked for them, where they go.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydicom.dataset import Dataset
 
@@ -56,9 +56,9 @@ class _Ground:
             source_ae_title=source_ae_title,
         )
 
-    def find(self, identifier: Dataset, *, model: str = "STUDY") -> Iterator[Dataset]:  # noqa: ARG002 - nothing is here
-        """Yield nothing."""
-        return iter(())
+    def matches(self, identifier: Dataset, **_: Any) -> NoReturn:  # noqa: ARG002
+        """Raise: nothing is here."""
+        raise InstanceNotFound("Nothing can be had from the server of a retrieval.")
 
     def references(self, wanted: Any, *, model: str = "STUDY") -> list[InstanceRef]:  # noqa: ARG002
         """Return nothing."""

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Never, Self, cast
 
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, build_context
+from pynetdicom import AE, build_context, evt
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import Peer, Timeouts, ae_title_checked, html_safe, uid_checked
@@ -26,6 +26,7 @@ from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERS
 from workbench.network._guard import Acceptor, Entrance, Service
 from workbench.network._handlers import MODELS, QueryRetrieve, Shelves
 from workbench.network._tap import WATCHER
+from workbench.network.negotiation import QueryPolicy
 from workbench.network.providing import Provider, served
 from workbench.network.receiving import Context, StoreReceiver, one_line
 from workbench.network.trace import Trace
@@ -74,6 +75,8 @@ class Server:
         Longest P-DATA that we accept (PS3.8 D.1); larger ones are faster.
     providers : sequence of Provider, optional
         Further services, such as a worklist, performed procedure steps, storage commitment or a printer.
+    queries : QueryPolicy
+        What is granted to queries that negotiate (PS3.4 C.5.1.1), and how many matches are too many.
     accept_unknown_classes : bool
         Also store instances of SOP classes that are in no table (any abstract syntax that is not a known service).
     trace : Trace, optional
@@ -121,6 +124,7 @@ class Server:
     max_pdu_bytes: int = 262_144
     providers: Sequence[Provider] = ()
     accept_unknown_classes: bool = False
+    queries: QueryPolicy = field(default_factory=QueryPolicy)
     trace: Trace | None = None
 
     def __post_init__(self) -> None:
@@ -256,6 +260,8 @@ class Server:
         if is_full:
             association.reject(2, 3, 2, because=f"{self.max_associations} associations are open")
             return
+        if queries := self._queries():
+            association.bind(evt.EVT_SOP_EXTENDED, queries.negotiate)
         association.acceptor.supported_contexts = self._supported(request.presentation_context_definition_list)
 
     def _why_not(self, association: Acceptor, request: Any) -> tuple[tuple[int, int, int], str] | None:
@@ -356,10 +362,13 @@ class Server:
     def _queries(self) -> QueryRetrieve | None:
         if self.archive is None:
             return None
+
         def known(title: str) -> Peer | None:
             return next((peer for peer in reversed(self._known) if peer.ae_title == title), None)
 
-        return QueryRetrieve(self.archive, lambda title: self._as_sender(known(title)), self.timeouts, self.ae_title)
+        return QueryRetrieve(
+            self.archive, lambda title: self._as_sender(known(title)), self.timeouts, self.ae_title, self.queries
+        )  # fmt: skip
 
     def _as_sender(self, peer: Peer | None) -> Peer | None:
         return None if peer is None else peer.but(calling_ae_title=self.ae_title)
