@@ -7,7 +7,7 @@ Does not know: how a service is spoken (network), how objects are filled (creati
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +21,9 @@ from workbench import devices
 from workbench.archive import Archive
 from workbench.department.creating import Step, buildable, create
 from workbench.devices import Activity, Entity, Key, Profile
-from workbench.entities import Peer, Rows, SeriesRef, Timeouts, html_safe
+from workbench.entities import Calling, Peer, Rows, SeriesRef, Timeouts, html_safe
 from workbench.errors import InputError, WorkbenchError
+from workbench.flows import filming
 from workbench.network import Found, Server, StoreReport, echo, find, free_port, procedure_step, retrieve, store, worklist
 from workbench.standard import WORKLIST, Model, query_keys
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 _STATION, _STEP = "(0040,0100).(0040,0001)", "(0040,0100)"
 _CHARACTER_SET = "(0008,0005)"
 _MODALITY = "(0040,0100).(0008,0060)"
+_MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 _PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 
 
@@ -177,6 +179,7 @@ class Modality:
         acts: dict[str, Callable[[Activity], _Told]] = {
             "verify": self._verify, "worklist": self._worklist, "query": self._query, "retrieve": self._retrieve,
             "receive": self._receive, "acquire": self._acquire, "store": self._store, "step": self._report,
+            "print": self._print,
         }  # fmt: skip
         began = time.monotonic()
         try:
@@ -194,9 +197,9 @@ class Modality:
         )  # fmt: skip
 
     # ------------------------------------------------------------ the activities
-    def verify(self, peer: Peer, entity: str = "") -> "_Told":
+    def verify(self, peer: Peer, entity: str = "", activity: str = "") -> "_Told":
         """Ask a peer whether it is there (C-ECHO)."""
-        report = echo(self._as(entity, peer))
+        report = echo(self._as(entity, peer, *filter(None, [activity])))
         return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
 
     def ask(self, peer: Peer, entity: str = "", *, values: Mapping[str, Any] | None = None) -> Found:
@@ -226,7 +229,7 @@ class Modality:
         keys |= {path: self._wild(entity, path, value) for path, value in wanted.items()}
         leaves = {path: value for path, value in keys.items() if not any(other.startswith(f"{path}.") for other in keys)}
         policy = self.profile.entity(entity).policy
-        found = worklist(self._as(entity, peer), keys=leaves, only=True, limit=policy.limit)
+        found = worklist(self._as(entity, peer, self._named("worklist")), keys=leaves, only=True, limit=policy.limit)
         return self._readable(found) if policy.unsupported_character_set == "discard" else found
 
     def acquire(self, activity: str = "") -> list[Dataset]:
@@ -265,7 +268,7 @@ class Modality:
 
     # ------------------------------------------------------------ one kind of activity each
     def _verify(self, activity: Activity) -> "_Told":
-        return self.verify(self._needed("archive"), activity.entity)
+        return self.verify(self._needed("archive"), activity.entity, activity.name)
 
     def _worklist(self, activity: Activity) -> "_Told":
         peer = self._needed("ris")
@@ -276,7 +279,7 @@ class Modality:
     def _acquire(self, activity: Activity) -> "_Told":
         entity = self._entity_of("step")
         if self.ris is not None and self.item is not None and self._step is None and entity:
-            self._step = procedure_step.begin(self._as(entity, self.ris), self.item)
+            self._step = procedure_step.begin(self._as(entity, self.ris, self._named("step")), self.item)
         made = self.acquire(activity.name)
         return _Told(Outcome.DONE, len(made), f"{len(made)} instances were made.")
 
@@ -284,7 +287,9 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return _Told(Outcome.DONE, 0, "There is nothing to send.", peer.ae_title)
-        self.sent = store(self._as(activity.entity, peer), self.made)
+        self.sent = store(
+            self._as(activity.entity, peer, activity.name, classes={str(d.SOPClassUID) for d in self.made}), self.made
+        )
         troubles = self.sent.troubles
         outcome = Outcome.FAILED if troubles else Outcome.DONE
         message = troubles[0].message if troubles else f"{len(self.sent)} instances were stored."
@@ -295,7 +300,7 @@ class Modality:
         if self._step is None:
             return _Told(Outcome.DONE, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
         series = procedure_step.performed_series(self.made)
-        self._step = procedure_step.finish(self._as(activity.entity, peer), self._step, series=series)
+        self._step = procedure_step.finish(self._as(activity.entity, peer, activity.name), self._step, series=series)
         return _Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
 
     def _query(self, activity: Activity) -> "_Told":
@@ -304,11 +309,11 @@ class Modality:
         model: Model = "PATIENT" if any(row.uid == _PATIENT_ROOT_FIND for row in rows) else "STUDY"
         known = {f"({key.tag >> 16:04X},{key.tag & 0xFFFF:04X})" for key in query_keys(model, model).values()}
         keys = {row.path: None for row in rows if row.path in known and row.level in {"", model}}
-        self.found = find(self._as(activity.entity, peer), level=model, model=model, keys=keys)
+        self.found = find(self._as(activity.entity, peer, activity.name), level=model, model=model, keys=keys)
         return _Told(Outcome.DONE, len(self.found), f"{len(self.found)} at {model} level.", peer.ae_title)
 
     def _retrieve(self, activity: Activity) -> "_Told":
-        peer = self._as(activity.entity, self._needed("archive"))
+        peer = self._as(activity.entity, self._needed("archive"), self._named("query"), activity.name)
         if self.known_to is None:
             return _Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
         wanted = _a_series(peer)
@@ -333,6 +338,18 @@ class Modality:
             outcome = Outcome.DONE if stored.complete else Outcome.FAILED
             return _Told(outcome, len(archive), f"{len(archive)} instances were received.", server.ae_title)
 
+    def _print(self, activity: Activity) -> "_Told":
+        """Print up to four gray images of one series on one film."""
+        peer = self._needed("printer")
+        gray = [d for d in (*self.fetched, *self.made) if str(d.get("PhotometricInterpretation", "")).startswith("MONOCHROME")]
+        chosen = gray[len(gray) // 2 :][:4]
+        if not chosen:
+            return _Told(Outcome.DONE, 0, "There is nothing to print.", peer.ae_title)
+        report = filming.print_series(self._as(activity.entity, peer, activity.name), chosen, layout="2x2")
+        if report.troubles:
+            return _Told(Outcome.FAILED, report.films, str(report.troubles[0].text), peer.ae_title)
+        return _Told(Outcome.DONE, report.films, f"{len(chosen)} images on {report.films} film.", peer.ae_title)
+
     def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
         peer: Peer | None = getattr(self, role)
         if peer is None:
@@ -340,8 +357,8 @@ class Modality:
         return peer
 
     # ------------------------------------------------------------ how the profile says it is done
-    def _as(self, entity_id: str, peer: Peer) -> Peer:
-        """Return a peer as this entity sees it: its calling AE title, PDU length and patience."""
+    def _as(self, entity_id: str, peer: Peer, *activities: str, classes: Collection[str] | None = None) -> Peer:
+        """Return a peer as this entity talks to it: its AE title, implementation, PDU length, patience, and what it proposes."""
         if not entity_id:
             return peer
         entity = self.profile.entity(entity_id)
@@ -350,7 +367,19 @@ class Modality:
             connect_s=policy.connect_s or usual.connect_s, acse_s=policy.acse_s or usual.acse_s,
             dimse_s=policy.dimse_s or policy.service_s or usual.dimse_s, network_s=policy.network_s or usual.network_s,
         )  # fmt: skip
+        proposed: list[tuple[str, tuple[str, ...]]] = [
+            (context.uid, context.syntaxes)
+            for activity in activities
+            for context in devices.contexts(self.profile, entity=entity_id, role="SCU", activity=activity)
+            if classes is None or context.uid in classes
+        ]
+        if classes is not None:  # each pair by itself, so that an instance can go as it is stored
+            pairs: list[tuple[str, tuple[str, ...]]] = [(uid, (syntax,)) for uid, syntaxes in proposed for syntax in syntaxes]
+            proposed = pairs if len(pairs) <= _MAX_CONTEXTS else proposed
         changes: dict[str, Any] = {"max_pdu_bytes": max(entity.max_pdu_bytes, 4_096)} if entity.max_pdu_bytes else {}
+        changes["calling"] = Calling(
+            entity.implementation_class_uid or "", entity.implementation_version_name or "", tuple(proposed)
+        )  # fmt: skip
         return peer.but(calling_ae_title=self._title(entity), timeouts=timeouts, web_url="", **changes)
 
     def _title(self, entity: Entity) -> str:
@@ -358,6 +387,9 @@ class Modality:
 
     def _entity_of(self, does: str) -> str:
         return next((a.entity for a in self.profile.activities if a.does == does), "")
+
+    def _named(self, does: str) -> str:
+        return next((a.name for a in self.profile.activities if a.does == does), "")
 
     def _own_station(self, entity: str, rows: Rows[Key]) -> dict[str, Any]:
         matched = {row.path for row in rows if "single" in row.matching or "wildcard" in row.matching}

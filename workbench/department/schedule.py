@@ -20,7 +20,7 @@ _PEOPLE = (
     ("Okafor^Adaeze^Ruth", "DEP-0001", "19710314", "F", 68),
     ("Lindqvist^Åke^Nils", "DEP-0002", "19550923", "M", 81),
     ("Marchetti^Lucia", "DEP-0003", "19890105", "F", 57),
-    ("Novák^Tomáš^^Ing.", "DEP-0004", "19620730", "M", 90),
+    ("Müller^Jörg^^Ing.", "DEP-0004", "19620730", "M", 90),
     ("Silva^Inês^Maria", "DEP-0005", "20010211", "F", 61),
 )
 #: What is ordered, by modality: procedure, its code, and what the step says.
