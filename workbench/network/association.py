@@ -66,7 +66,7 @@ def associate(
     peer: Peer,
     contexts: Sequence[PresentationContext],
     *,
-    roles: Iterable[str] = (),
+    roles: Iterable[str] | Mapping[str, tuple[bool, bool]] = (),
     handlers: Iterable[tuple[Any, ...]] = (),
     extended: Mapping[str, bytes] | None = None,
 ) -> Iterator[Association]:
@@ -78,8 +78,9 @@ def associate(
         With whom, and how patiently.
     contexts : sequence of PresentationContext
         What to propose: 1 to 128.
-    roles : iterable of str
-        SOP classes for which we want to be the SCP: those that a C-GET brings (PS3.7 D.3.3.4).
+    roles : iterable of str, or mapping of str to tuple of bool
+        SOP classes for which we want to be the SCP too: those that a C-GET brings (PS3.7 D.3.3.4). Or whether we want to be
+        the SCU, and the SCP, of each.
     handlers : iterable of tuple
         pynetdicom event handlers, ``(event, callable[, arguments])``.
     extended : mapping of str to bytes, optional
@@ -104,7 +105,8 @@ def associate(
     contexts = _exact(peer, contexts)
     if not 1 <= len(contexts) <= MAX_CONTEXTS:
         raise InputError(f"An association proposes 1 to {MAX_CONTEXTS} presentation contexts, not {len(contexts)} (PS3.8 9.3.2.2).")
-    items: list[Any] = [build_role(UID(uid), scu_role=True, scp_role=True) for uid in roles]
+    chosen = roles if isinstance(roles, Mapping) else dict.fromkeys(roles, (True, True))
+    items: list[Any] = [build_role(UID(uid), scu_role=scu, scp_role=scp) for uid, (scu, scp) in chosen.items()]
     if peer.identity is not None:
         items.append(identity_item(peer, peer.identity))
     entity = _Entity(peer, tapped(connect(peer), watcher=WATCHER.get(), is_caller=True))
