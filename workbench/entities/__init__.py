@@ -4,7 +4,7 @@ Knows: nothing of the rooms above.
 Does not know: files, networks, pixels.
 """
 
-from workbench.entities.access import Calling, Identity, Tls
+from workbench.entities.access import Calling, Identity, Tls, implementation_checked
 from workbench.entities.codes import Code
 from workbench.entities.films import Film, FilmBox, FilmCell, FilmImage, FilmLut, FilmSession
 from workbench.entities.findings import Finding, Findings, Severity
@@ -48,6 +48,7 @@ __all__ = [
     "cell_safe",
     "html_safe",
     "html_table",
+    "implementation_checked",
     "is_inside",
     "plain",
     "text_table",

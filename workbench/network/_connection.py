@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 
+from workbench.network._secure import SecureSocket, words
 from workbench.network._sockets import read_now
 from workbench.network.receiving import Violation
 
@@ -53,6 +54,28 @@ class Connection:
         if self._poll is not None:
             self._poll.register(raw, select.POLLIN)
 
+    def secure(self, *, within_s: float) -> None:
+        """Come to terms in TLS, if it is spoken here.
+
+        Raises
+        ------
+        Violation
+            With the reason, if that fails.
+        """
+        if not isinstance(self._raw, SecureSocket):
+            return
+        self._raw.settimeout(within_s)
+        try:
+            self._raw.do_handshake()
+            self._raw.settimeout(self._patience_s)
+        except OSError as error:
+            raise Violation(f"no TLS: {words(error)}") from None
+
+    @property
+    def certificate(self) -> bytes:
+        """The certificate that the other side showed and that was verified (DER); empty without."""
+        return (self._raw.getpeercert(binary_form=True) or b"") if isinstance(self._raw, SecureSocket) else b""
+
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to read, which may be the end.
 
@@ -65,6 +88,8 @@ class Connection:
 
     def _is_ready(self, seconds: float) -> bool:
         try:
+            if isinstance(self._raw, SecureSocket):
+                return self._raw.is_ready(max(0.0, seconds))
             if self._poll is not None:
                 return bool(self._poll.poll(max(0.0, seconds) * 1000))
             return bool(select.select([self._raw], [], [], max(0.0, seconds))[0])

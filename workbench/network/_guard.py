@@ -17,6 +17,7 @@ What pynetdicom does as it comes, and what stands here instead:
 import logging
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -38,8 +39,10 @@ from workbench.network._connection import ASSOCIATE_RJ as PDU_ASSOCIATE_RJ
 from workbench.network._connection import ASSOCIATE_RQ as PDU_ASSOCIATE_RQ
 from workbench.network._connection import P_DATA as PDU_P_DATA
 from workbench.network._connection import Closed, Connection
+from workbench.network._secure import secured
 from workbench.network._tap import Watcher, tapped
 from workbench.network.receiving import StoreReceiver, Violation, one_line
+from workbench.network.security import subject
 
 __all__ = ["Acceptor", "Entrance", "Service"]
 
@@ -207,6 +210,8 @@ class Acceptor(Association):
         self.dul = _Provider(self, timeouts)
         self.acse_timeout, self.dimse_timeout, self.network_timeout = timeouts.acse_s, timeouts.dimse_s, idle_s
         self.address = self.reason = ""
+        #: The subject of the certificate that was shown and verified, and the user who was identified; empty without.
+        self.certificate = self.user = ""
         self.poll_s = 1.0  # how long to wait for a message before a moment counts as idle
         #: Held while a message is sent: the PDUs of two messages do not mix (PS3.8 E).
         self.turn = threading.RLock()
@@ -233,11 +238,16 @@ class Acceptor(Association):
     def run_reactor(self) -> None:
         """Wait for the request, negotiate, serve until it is over, and leave nothing behind."""
         try:
+            self.link.connection.secure(within_s=self.acse_timeout or 0)
+            if shown := self.link.connection.certificate:
+                self.certificate = subject(shown)
             self.dul.start()
             self._started_dul = True
             primitive: Any = self.dul.receive_pdu(wait=True, timeout=(self.acse_timeout or 0) + 1)
             if isinstance(primitive, A_ASSOCIATE):
                 self._negotiate(primitive)
+        except Violation as violation:
+            self.note(str(violation))
         except Exception as error:  # noqa: BLE001 - one association ends, the server goes on
             self.note(f"ended by {type(error).__name__}")
         finally:
@@ -353,6 +363,8 @@ class Entrance(AssociationServer):
         How long an association may be silent between messages.
     max_connections : int
         Connections beyond so many are closed at once.
+    tls : ssl.SSLContext, optional
+        To be spoken on each connection; its handshake keeps nobody else waiting.
     """
 
     request_queue_size = 128
@@ -360,9 +372,11 @@ class Entrance(AssociationServer):
     watcher: Watcher | None = None
 
     def __init__(
-        self, ae: AE, address: tuple[str, int], *, service: Service, timeouts: Timeouts, idle_s: float, max_connections: int
-    ) -> None:
+        self, ae: AE, address: tuple[str, int], *, service: Service, timeouts: Timeouts, idle_s: float, max_connections: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
         self._service, self._timeouts, self._idle_s, self._max_connections = service, timeouts, idle_s, max_connections
+        self._tls = tls
         self._acceptors: set[Acceptor] = set()
         self._lock = threading.Lock()
         self._count = 0
@@ -384,6 +398,9 @@ class Entrance(AssociationServer):
         association.name = f"workbench-association-{self._count}"
         association.address = f"{remote.address}:{remote.port}"
         association._server = self  # noqa: SLF001 - as the parent's handler does
+        if self._tls is not None:
+            connection.settimeout(self._timeouts.acse_s)
+            connection = secured(connection, self._tls, server_side=True)
         tap = tapped(connection, watcher=self.watcher, is_caller=False)
         association.link = _Link(association, tap, patience_s=self._timeouts.network_s, max_pdu_bytes=self.ae.maximum_pdu_size)
         association.set_socket(association.link)

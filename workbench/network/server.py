@@ -20,15 +20,17 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from pynetdicom import AE, build_context, evt
 from pynetdicom.presentation import PresentationContext
 
-from workbench.entities import Peer, Timeouts, ae_title_checked, html_safe, uid_checked
+from workbench.entities import Peer, Timeouts, Tls, ae_title_checked, html_safe, implementation_checked, uid_checked
 from workbench.errors import AttributeUnusable, ServerRefused, UidInvalid
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from workbench.network._admission import Admission, Refusal, Request, Standing, confirm, identified, refusal
 from workbench.network._guard import Acceptor, Entrance, Service
 from workbench.network._handlers import MODELS, QueryRetrieve, Shelves
 from workbench.network._tap import WATCHER
 from workbench.network.negotiation import QueryPolicy
 from workbench.network.providing import Provider, served
-from workbench.network.receiving import Context, StoreReceiver, one_line
+from workbench.network.receiving import Context, StoreReceiver
+from workbench.network.security import Identify, identifier, server_context
 from workbench.network.trace import Trace
 from workbench.standard import storage_classes
 
@@ -37,7 +39,6 @@ __all__ = ["Server"]
 log = logging.getLogger(__name__)
 
 VERIFICATION = "1.2.840.10008.1.1"
-_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 _STOP_S = 1.5
 
@@ -77,6 +78,18 @@ class Server:
         Further services, such as a worklist, performed procedure steps, storage commitment or a printer.
     queries : QueryPolicy
         What is granted to queries that negotiate (PS3.4 C.5.1.1), and how many matches are too many.
+    tls : Tls, optional
+        Speak TLS (PS3.15 B.12, B.13) and nothing else. Clients need a certificate of an authority that it names.
+    identify : callable or mapping of str to str, optional
+        Who the user of an association is (PS3.7 D.3.3.7): a function that judges a :class:`~workbench.network.security.Claim`,
+        or passcodes by username, each from :func:`workbench.network.security.hashed`. Others are rejected (1/2/1).
+    admission : Admission
+        From which addresses, with which certificates and how often one may come.
+    accepts : mapping of str to collection of str, optional
+        To speak as another system would: accept these abstract syntaxes only, each in these transfer syntaxes only. Further
+        storage classes that are named here are stored, even unknown ones.
+    implementation_class_uid, implementation_version_name : str
+        What the server calls itself in its answers (PS3.7 D.3.3.2).
     accept_unknown_classes : bool
         Also store instances of SOP classes that are in no table (any abstract syntax that is not a known service).
     trace : Trace, optional
@@ -87,6 +100,8 @@ class Server:
     ------
     AttributeUnusable
         If a title, the port or a limit can't be used.
+    KeyRefused
+        By :meth:`start`, if certificates or keys can't be used.
 
     Notes
     -----
@@ -99,7 +114,8 @@ class Server:
     nothing is ever compressed, so that nothing is lost by it. What can't be decoded here (video, private transfer syntaxes),
     or has no accepted context, counts as a failed sub-operation.
 
-    An AE title is no proof of identity. On any other host than a loopback address use a network that you trust.
+    An AE title is no proof of identity, an address hardly. On any other host than a loopback address use TLS, with
+    ``Admission(titles_of=...)`` where it matters who is who, or a network that you trust.
 
     Examples
     --------
@@ -126,6 +142,12 @@ class Server:
     accept_unknown_classes: bool = False
     queries: QueryPolicy = field(default_factory=QueryPolicy)
     trace: Trace | None = None
+    tls: Tls | None = None
+    identify: Identify | Mapping[str, str] | None = field(default=None, repr=False)
+    admission: Admission = field(default_factory=Admission)
+    accepts: Mapping[str, Collection[str]] | None = None
+    implementation_class_uid: str = IMPLEMENTATION_CLASS_UID
+    implementation_version_name: str = IMPLEMENTATION_VERSION_NAME
 
     def __post_init__(self) -> None:
         self.ae_title = ae_title_checked(self.ae_title)
@@ -137,6 +159,11 @@ class Server:
             raise AttributeUnusable(f"A port is a number from 0 (any that is free) to 65535, not {self.port}.")
         if self.max_associations < 1 or not 4_096 <= self.max_pdu_bytes <= 16 << 20:
             raise AttributeUnusable("max_associations must be 1 or more, and max_pdu_bytes from 4096 to 16777216.")
+        if self.admission.titles_of and self.tls is None:
+            raise AttributeUnusable("Admission(titles_of=...) knows callers by certificates, which only TLS shows: pass tls=.")
+        implementation_checked(self.implementation_class_uid, self.implementation_version_name)
+        self._identify = None if self.identify is None else identifier(self.identify)
+        self._accepts = None if self.accepts is None else {uid_checked(u): frozenset(s) for u, s in self.accepts.items()}
         known = self.known_peers or ()
         self._known: tuple[Peer, ...] = tuple(known.values() if isinstance(known, Mapping) else known)
         self._asked_port = self.port
@@ -167,11 +194,12 @@ class Server:
                 served(provider, association, request, context) for provider in self.providers
             )
 
+        context = None if self.tls is None else server_context(self.tls)
         service = Service(self._admit, self._established, serve, self._ended, self._idle)
         try:
             self._entrance = Entrance(
                 self._entity(), (self.host, self._asked_port), service=service, timeouts=self.timeouts, idle_s=self.idle_s,
-                max_connections=4 * self.max_associations + 16,
+                max_connections=4 * self.max_associations + 16, tls=context,
             )  # fmt: skip
         except (OSError, UnicodeError) as error:
             raise self._refusal(error) from error
@@ -245,37 +273,33 @@ class Server:
 
     # ------------------------------------------------------------ who may come in
     def _admit(self, association: Acceptor) -> None:
-        request = cast("Any", association.requestor.primitive)
-        association.requestor.ae_title = request.calling_ae_title
-        if refusal := self._why_not(association, request):
-            (result, source, reason), because = refusal
+        sent = cast("Any", association.requestor.primitive)
+        association.requestor.ae_title = sent.calling_ae_title
+        request = Request.of(association)
+        called = self.ae_title if self.require_called_ae_title else None
+        refused = refusal(request, self.admission, called=called, calling=self.require_calling_ae_titles, known=self._known)
+        standing = Standing() if refused else identified(request, self.admission, self._identify)
+        refused = refused or standing.refused or self._counted(association, request.calling)
+        if refused is not None:
+            (result, source, reason), because = refused
             association.reject(result, source, reason, because=because)
             return
-        with self._lock:
-            if is_full := len(self._inside) >= self.max_associations:
-                pass
-            else:
-                self._inside.add(association)
-                self._associations += 1
-        if is_full:
-            association.reject(2, 3, 2, because=f"{self.max_associations} associations are open")
-            return
+        association.user = standing.user
+        confirm(association, answer=standing.answer)
         if queries := self._queries():
             association.bind(evt.EVT_SOP_EXTENDED, queries.negotiate)
-        association.acceptor.supported_contexts = self._supported(request.presentation_context_definition_list)
+        association.acceptor.supported_contexts = self._supported(sent.presentation_context_definition_list)
 
-    def _why_not(self, association: Acceptor, request: Any) -> tuple[tuple[int, int, int], str] | None:
-        calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
-        if request.application_context_name != _APPLICATION_CONTEXT:
-            return (1, 1, 2), "the application context name is not that of DICOM"
-        if self.require_called_ae_title and called != self.ae_title:
-            return (1, 1, 7), f"it called for {one_line(called)!r}"
-        if self.require_calling_ae_titles is not None:
-            if calling not in self.require_calling_ae_titles:
-                return (1, 1, 3), "its AE title is not on the list"
-            hosts = [peer.host for peer in self._known if peer.ae_title == calling]
-            if hosts and not any(_is_at(host, association.address.rsplit(":", 1)[0]) for host in hosts):
-                return (1, 1, 3), "its AE title is known at another address"
+    def _counted(self, association: Acceptor, title: str) -> Refusal | None:
+        """Count it in, or say why there is no room for it."""
+        with self._lock:
+            if len(self._inside) >= self.max_associations:
+                return (2, 3, 2), f"{self.max_associations} associations are open"
+            most = self.admission.per_title
+            if most is not None and sum(str(each.requestor.ae_title).strip() == title for each in self._inside) >= most:
+                return (2, 3, 2), f"{most} associations of its AE title are open"
+            self._inside.add(association)
+            self._associations += 1
         return None
 
     def _supported(self, proposed: list[PresentationContext]) -> list[PresentationContext]:
@@ -284,25 +308,37 @@ class Server:
         supported = []
         for context in proposed:
             uid = str(context.abstract_syntax)
+            offered = self._offered(uid, map(str, context.transfer_syntax))
+            if offered is None:
+                continue
             if self._is_storage(uid):
-                syntaxes = storing.setdefault(uid, [])
-                syntaxes += [str(s) for s in context.transfer_syntax if str(s) not in syntaxes and _is_uid(str(s))]
+                storing.setdefault(uid, []).extend(offered)
             elif uid == VERIFICATION or (uid in MODELS and self.archive is not None) or uid in self._provided:
-                supported.append(build_context(uid, list(_PLAIN)))
+                supported.append(build_context(uid, [syntax for syntax in _PLAIN if syntax in offered]))
                 if uid in self._reversible:
                     supported[-1].scu_role = supported[-1].scp_role = True
         for uid, syntaxes in storing.items():
             syntaxes.sort(key=lambda syntax: syntax == ExplicitVRBigEndian)
-            context = build_context(uid, syntaxes)
+            context = build_context(uid, list(dict.fromkeys(syntaxes)))
             context.scu_role = context.scp_role = True
             supported.append(context)
         return supported
+
+    def _offered(self, uid: str, proposed: Iterable[str]) -> list[str] | None:
+        """Return the transfer syntaxes that may be agreed on for an abstract syntax, of those proposed; None where none ever is."""
+        syntaxes = [syntax for syntax in proposed if _is_uid(syntax)]
+        if self._accepts is None:
+            return syntaxes
+        allowed = self._accepts.get(uid)
+        return None if allowed is None else [syntax for syntax in syntaxes if syntax in allowed]
 
     def _is_storage(self, uid: str) -> bool:
         if self.archive is None:
             return False
         if uid in self._classes:
             return True
+        if self._accepts is not None and uid in self._accepts:
+            return uid != VERIFICATION and uid not in MODELS and uid not in self._provided
         return self.accept_unknown_classes and _is_uid(uid) and (UID(uid).is_private or UID(uid).name == uid)
 
     def _established(self, association: Acceptor) -> StoreReceiver:
@@ -354,8 +390,8 @@ class Server:
         entity = AE(ae_title=self.ae_title)
         entity.maximum_pdu_size = self.max_pdu_bytes
         entity.maximum_associations = 1_000_000  # counted here: pynetdicom counts connections that have not yet asked
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        entity.implementation_class_uid = UID(self.implementation_class_uid)
+        entity.implementation_version_name = self.implementation_version_name or None
         entity.network_timeout = None
         return entity
 
@@ -397,11 +433,4 @@ def _is_uid(text: str) -> bool:
     with contextlib.suppress(UidInvalid):
         uid_checked(text)
         return True
-    return False
-
-
-def _is_at(host: str, address: str) -> bool:
-    """Whether an address is one of a host's."""
-    with contextlib.suppress(OSError, UnicodeError):
-        return address in {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     return False
