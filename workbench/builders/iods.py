@@ -1,7 +1,7 @@
 """Which attributes an IOD wants (PS3.3 A), by SOP class.
 
 Knows: the IOD and module tables that highdicom carries.
-Does not know: conditions: they are not written for machines.
+Does not know: conditions, for they are not written for machines.
 """
 
 import json
@@ -11,7 +11,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["required"]
+__all__ = ["keywords", "required"]
 
 _STRICTEST = ("1", "1C", "2", "2C", "3")
 
@@ -49,3 +49,20 @@ def required(sop_class_uid: str) -> Mapping[str, str]:
                 known = found.get(attribute["keyword"], "3")
                 found[attribute["keyword"]] = min(known, attribute["type"], key=_STRICTEST.index)
     return MappingProxyType(found)
+
+
+@cache
+def keywords(*modules: str) -> frozenset[str]:
+    """Return the attributes of modules at their top level.
+
+    Parameters
+    ----------
+    *modules : str
+        As tables of the standard have them, in small letters: ``patient``, ``general-study``.
+
+    Examples
+    --------
+    >>> "PatientBirthDate" in keywords("patient")
+    True
+    """
+    return frozenset(row["keyword"] for module in modules for row in _table("module_attribute_map")[module] if not row["path"])

@@ -18,6 +18,7 @@ from workbench.errors import InputError
 
 __all__ = ["check_claims"]
 
+_VALUE_TYPE = 0x0040A040
 #: What a statement means that gives types (PS3.5 7.4) instead of presence.
 _PRESENCE = {"1": "ALWAYS", "2": "VNAP", "1C": "ANAP", "2C": "ANAPEV", "3": "ANAP"}
 #: Presence: must it be there, must it have a value where it is.
@@ -50,7 +51,8 @@ def check_claims(dataset: Dataset, profile: Profile, *, source: str = "") -> Fin
     Findings
         Errors: what is ALWAYS there is lacking or empty, what is EMPTY has a value, a value is none of those that are
         listed. A note names what the tables do not have. Rows of a module that is conditional count where the object has
-        something of the module. None of them holds a value.
+        something that only this module has; rows of a content item count in items of the value type that they give. None of
+        the findings holds a value.
 
     Raises
     ------
@@ -67,15 +69,16 @@ def check_claims(dataset: Dataset, profile: Profile, *, source: str = "") -> Fin
 
 
 def _against(dataset: Dataset, profile: Profile, claimed: ObjectClass) -> Iterator[Finding]:
-    listed: set[int] = set()
-    for module in claimed.modules:
-        rows = [attribute for attribute in attributes(profile, module) if attribute.tags]
-        listed |= {attribute.tags[0] for attribute in rows}
-        own = [attribute for attribute in rows if len(attribute.tags) == 1 and _presence(attribute) == "ALWAYS"]
-        if module in claimed.conditional and not any(attribute.tags[0] in dataset for attribute in own):
+    modules = {name: [row for row in attributes(profile, name) if row.tags] for name in claimed.modules}
+    elsewhere = {row.tags[0] for name, rows in modules.items() if name not in claimed.conditional for row in rows}
+    for name, rows in modules.items():
+        own = {row.tags[0] for row in rows} - elsewhere
+        if name in claimed.conditional and not any(tag in dataset for tag in own):
             continue
-        for attribute in rows:
-            yield from _of_attribute(dataset, attribute)
+        kinds = {row.tags[:-1]: row for row in rows if row.tags[-1] == _VALUE_TYPE and len(row.tags) > 1 and row.values}
+        for row in rows:
+            yield from _of_attribute(dataset, row, kinds)
+    listed = {row.tags[0] for rows in modules.values() for row in rows}
     more = [BaseTag(tag) for tag in dataset.keys() if tag not in listed]  # noqa: SIM118 - elements would be decoded
     if more:
         names = ", ".join(keyword_for_tag(tag) or str(tag) for tag in more)
@@ -86,10 +89,15 @@ def _presence(attribute: Attribute) -> str:
     return attribute.presence or _PRESENCE.get(attribute.type, "COND")
 
 
-def _of_attribute(dataset: Dataset, attribute: Attribute) -> Iterator[Finding]:
+def _of_attribute(dataset: Dataset, attribute: Attribute, kinds: Mapping[tuple[int, ...], Attribute]) -> Iterator[Finding]:
     *above, tag = attribute.tags
     must_be, must_have = _RULES.get(_presence(attribute), (False, False))
-    for place, item in _items(dataset, above):
+    items = list(_items(dataset, above))
+    kind = kinds.get(tuple(above))
+    of_kind = [(place, item) for place, item in items if kind is None or _is_of(item, kind)]
+    if kind is attribute and items and not of_kind and must_be:
+        yield _error(f"{items[0][0]}ValueType", attribute, f"no item is {attribute.value.replace(' | ', ' or ')}")
+    for place, item in of_kind:
         where = f"{place}{keyword_for_tag(tag) or BaseTag(tag)}"
         if tag not in item:
             if must_be:
@@ -101,8 +109,13 @@ def _of_attribute(dataset: Dataset, attribute: Attribute) -> Iterator[Finding]:
                 yield _error(where, attribute, "it is empty")
         elif _presence(attribute) == "EMPTY":
             yield _error(where, attribute, "it has a value")
-        elif attribute.values and not any(_is_equal(element, value) for value in attribute.values):
+        elif attribute.choices and not _is_among(element, attribute.choices):
             yield _error(where, attribute, f"its value is not {attribute.value.replace(' | ', ' or ')}")
+
+
+def _is_of(item: Dataset, kind: Attribute) -> bool:
+    """Whether an item is of the value type that rows are about; one without any is meant too."""
+    return str(item.get("ValueType") or kind.values[0]) in kind.values
 
 
 def _error(where: str, attribute: Attribute, what: str) -> Finding:
@@ -122,10 +135,9 @@ def _items(dataset: Dataset, above: list[int], place: str = "") -> Iterator[tupl
         yield from _items(item, below, f"{place}{keyword_for_tag(tag) or BaseTag(tag)}[{number}].")
 
 
-def _is_equal(element: DataElement, value: str) -> bool:
+def _is_among(element: DataElement, choices: tuple[tuple[str, ...], ...]) -> bool:
     values = [str(v) for v in element.value] if element.VM > 1 else [str(element.value)]
-    wanted = value.split("\\")
-    return len(values) == len(wanted) and all(map(_is_same, values, wanted))
+    return len(values) == len(choices) and all(any(_is_same(v, c) for c in among) for v, among in zip(values, choices, strict=True))
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -117,6 +117,8 @@ class ObjectClass:
         Tables of its modules, in the order of the IOD.
     conditional : tuple of str
         Those of them that an object may be without.
+    optional : tuple of str
+        Those of the conditional ones that the system itself chooses to have (usage U): it describes them, so it has them.
     """
 
     entity: str
@@ -125,6 +127,7 @@ class ObjectClass:
     modules: tuple[str, ...]
     source: str
     conditional: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +156,22 @@ class Attribute:
     source: str
 
     @property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        r"""The alternatives of each of its values, the first choice first; empty where any will do.
+
+        Of ``A | B\C | D`` they are ``(A, B)`` and ``(C, D)``; an alternative may be empty, as in ``A\ | B``.
+        """
+        if not self.value:
+            return ()
+        return tuple(tuple(one.strip() for one in re.split(r" \|(?= |$)", part)) for part in self.value.split("\\"))
+
+    @property
     def values(self) -> tuple[str, ...]:
-        r"""The alternatives of its value, the first choice first; empty where any will do.
+        r"""All that it may hold, the first choice first; empty where any will do.
 
         Of ``A | B\C | D`` they are ``A\C``, ``A\D``, ``B\C`` and ``B\D``: each value of the attribute has alternatives of its own.
         """
-        parts = [part.split(" | ") for part in self.value.split("\\")]
-        return tuple("\\".join(chosen) for chosen in product(*parts)) if self.value else ()
+        return tuple("\\".join(chosen) for chosen in product(*self.choices)) if self.value else ()
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -289,17 +301,18 @@ def objects(profile: Profile, *, entity: str = "") -> ObjectClasses:
     """Return the objects that the system creates."""
     return ObjectClasses(
         ObjectClass(
-            table.entity, table.uid, table.title,
-            tuple(row["table"] for row in table.records() if row.get("table")), table.source,
-            tuple(row["table"] for row in table.records() if row.get("table") and _is_conditional(row)),
+            table.entity, table.uid, table.title, tuple(row["table"] for row in described), table.source,
+            tuple(row["table"] for row in described if _is_conditional(row)),
+            tuple(row["table"] for row in described if _is_conditional(row) and row["usage"] == "U"),
         )
         for table in profile.of_kind("iod", entity=entity)
+        for described in [[row for row in table.records() if row.get("table")]]
     )  # fmt: skip
 
 
 def _is_conditional(row: Mapping[str, Any]) -> bool:
-    """Whether a module may be absent: by the statement's own word, or by its usage where there is none."""
-    return (row.get("presence") or row["usage"]) not in {"ALWAYS", "M"}
+    """Whether a module may be absent: by the statement's own word, or by its usage; one that it lists without either is there."""
+    return (row.get("presence") or row["usage"]) not in {"ALWAYS", "VNAP", "M", ""}
 
 
 def attributes(profile: Profile, *tables: str) -> Attributes:
