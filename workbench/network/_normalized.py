@@ -1,6 +1,6 @@
 """Normalized services from the side of their user: N-CREATE, N-SET, N-GET, N-ACTION, N-DELETE (PS3.7 10).
 
-Knows: requests and responses as pynetdicom holds them; events that come in between.
+Knows: requests and responses as pynetdicom 3.0.4 holds them, and how it pauses; events that come in between.
 Does not know: what the instances are.
 """
 
@@ -85,10 +85,17 @@ class Conversation:
         self._association._reactor_checkpoint.clear()  # noqa: SLF001 - as pynetdicom's own send_n_… methods do
         while not self._association._is_paused and self._association.is_alive():  # noqa: SLF001
             time.sleep(0.005)
+        # pynetdicom answers each N-EVENT-REPORT in a thread of its own, whose PDUs would mix with those of our request
+        self._served_by(lambda message, context_id: self._association.dimse.msg_queue.put((context_id, message)))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._served_by(lambda _message, _context_id: None)  # what still comes, comes too late
         self._association._reactor_checkpoint.set()  # noqa: SLF001
+
+    def _served_by(self, serve: Callable[[Any, int], None]) -> None:
+        association: Any = self._association
+        association._serve_request = serve  # noqa: SLF001
 
     def context(self, *abstract_syntaxes: str) -> PresentationContext | None:
         """Return the accepted context for one of these; None where there is none."""
