@@ -132,6 +132,12 @@ class Store:
                 raise FileExistsError
             Path(temporary).rename(target)
 
+    def sync(self, path: Path) -> None:
+        """Wait until a stored file is on the disk, and its name too."""
+        with space_checked(path.stem), path.open("rb") as file:
+            os.fsync(file.fileno())
+            sync_folder(path.parent)
+
     def put_aside(self, damaged: Path) -> None:
         """Move a file that can't be read any more out of the way; what is left of it is kept."""
         _logger.warning("a stored file is damaged and makes way for the instance that came again: %s", damaged.name)

@@ -4,23 +4,34 @@ Knows: associations, presentation contexts, DIMSE and DICOMweb services, and who
 Does not know: pixels, people.
 """
 
-from workbench.network import procedure_step
+from workbench.network import procedure_step, security
+from workbench.network._admission import Admission
+from workbench.network._sockets import free_port
 from workbench.network.addressbook import AddressBook, as_peer
+from workbench.network.commitment import CommitmentOutcome, CommitmentReport, CommitmentReports, CommitmentRow, commit
+from workbench.network.committing import Commitment
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
+from workbench.network.negotiation import QueryOptions, QueryPolicy
 from workbench.network.printer import Printer, PrinterModel
 from workbench.network.printing import PrintOutcome, PrintReport, PrintRow, print_images
 from workbench.network.procedure_step import ProcedureStep
 from workbench.network.procedure_steps import ProcedureSteps
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
-from workbench.network.store import Retry, StoreOutcome, StoreReport, StoreRow, store
+from workbench.network.store import Retry, Sending, StoreOutcome, StoreReport, StoreRow, store
 from workbench.network.trace import Trace, trace
 from workbench.network.web_client import web_client
 from workbench.network.worklist import Worklist, worklist
 
 __all__ = [
     "AddressBook",
+    "Admission",
+    "Commitment",
+    "CommitmentOutcome",
+    "CommitmentReport",
+    "CommitmentReports",
+    "CommitmentRow",
     "EchoReport",
     "Found",
     "PrintOutcome",
@@ -30,9 +41,12 @@ __all__ = [
     "PrinterModel",
     "ProcedureStep",
     "ProcedureSteps",
+    "QueryOptions",
+    "QueryPolicy",
     "RetrieveReport",
     "Retrieved",
     "Retry",
+    "Sending",
     "Server",
     "StoreOutcome",
     "StoreReport",
@@ -40,11 +54,14 @@ __all__ = [
     "Trace",
     "Worklist",
     "as_peer",
+    "commit",
     "echo",
     "find",
+    "free_port",
     "print_images",
     "procedure_step",
     "retrieve",
+    "security",
     "store",
     "trace",
     "web_client",
