@@ -12,17 +12,20 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
-from workbench.entities import Peer, Rows
-from workbench.errors import AssociationRejected, ContextRejected, NetworkError, StatusFailure
+from workbench.devices import Policy
+from workbench.entities import Peer, Rows, plain
+from workbench.errors import AssociationRejected, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network._outgoing import Outgoing
 
-__all__ = ["Job", "Retry", "Sender", "StoreOutcome", "StoreReport", "StoreRow"]
+__all__ = ["Job", "Retry", "Sender", "Sending", "StoreOutcome", "StoreReport", "StoreRow"]
 
 log = logging.getLogger(__name__)
+
+_WORDS = {"per": ("job", "instance"), "on_failure": ("continue", "stop"), "warning_is": ("success", "failure")}
 
 
 class StoreOutcome(StrEnum):
@@ -116,6 +119,61 @@ class Retry:
         return wait * (1 - self.jitter * random.random())  # noqa: S311 - not a secret
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a system stores, where the standard leaves it open (PS3.2 calls it the association policy and error handling).
+
+    Parameters
+    ----------
+    per : str
+        ``job``: one association for all instances, or for as many as its 128 presentation contexts have room for;
+        ``instance``: one for each.
+    on_failure : str
+        ``continue`` with the others after an instance that was not stored, or ``stop``; what was on its way by then is finished.
+    warning_is : str
+        Whether a warning status (PS3.4 B.2.3) counts as ``success`` or ``failure``.
+    retry : Retry
+        How often and when to try again.
+
+    Raises
+    ------
+    InputError
+        If a word is another one.
+
+    Examples
+    --------
+    >>> Sending(per="instance", on_failure="stop").warning_is
+    'success'
+    """
+
+    per: str = "job"
+    on_failure: str = "continue"
+    warning_is: str = "success"
+    retry: Retry = field(default_factory=Retry)
+
+    def __post_init__(self) -> None:
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise InputError(f"{name} is {' or '.join(map(repr, words))}, not {plain(str(getattr(self, name)))!r}.")
+
+    @classmethod
+    def of(cls, policy: Policy) -> "Sending":
+        """Return what a device profile says of it; where the statement does not say, what is usual here.
+
+        Examples
+        --------
+        >>> Sending.of(Policy(on_failure="stop", attempts=5, wait_s=60.0)).retry.wait_s(1)
+        60.0
+        """
+        given = {"per": policy.associations_per, "on_failure": policy.on_failure, "warning_is": policy.warning_is}
+        retry = Retry()
+        if policy.attempts is not None:
+            retry = replace(retry, attempts=max(1, policy.attempts))
+        if policy.wait_s is not None:
+            retry = replace(retry, first_wait_s=policy.wait_s, factor=1.0, longest_wait_s=policy.wait_s, jitter=0.0)
+        return cls(**{name: word for name, word in given.items() if word is not None}, retry=retry)
+
+
 @dataclass
 class Job:
     """What all senders share: what is left to do, and what has become of the rest."""
@@ -123,13 +181,14 @@ class Job:
     peer: Peer
     total: int
     recode: bool
-    retry: Retry
+    policy: Sending
     progress: Callable[[int, int], None] | None
     cancel: Callable[[], bool] | None
     rows: dict[int, StoreRow] = field(default_factory=dict)
     waiting: deque[Outgoing] = field(default_factory=deque)
     unanswered: dict[int, str] = field(default_factory=dict)
     trouble: str = ""
+    halted: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -137,7 +196,7 @@ class Job:
         self.waiting.extend(items)
 
     def take(self) -> Outgoing | None:
-        if self.is_cancelled():
+        if self.halted or self.is_cancelled():
             return None
         with suppress(IndexError):
             return self.waiting.popleft()
@@ -157,7 +216,11 @@ class Job:
     def row(
         self, item: Outgoing, outcome: StoreOutcome, message: str, *, status: int | None = None, sent: str = "", size: int = 0
     ) -> None:
-        """Settle `item`."""
+        """Settle `item`; stop after it, where the policy says so."""
+        if outcome is StoreOutcome.WARNING and self.policy.warning_is == "failure":
+            outcome, message = StoreOutcome.FAILED, f"{message} Here a warning counts as failure."
+        if outcome not in {StoreOutcome.STORED, StoreOutcome.WARNING} and self.policy.on_failure == "stop":
+            self.halted = True
         self.settle(item.index, StoreRow(
             item.name, item.sop_class_uid, item.sop_instance_uid, outcome, status, message, item.transfer_syntax_uid, sent,
             size,
@@ -165,7 +228,10 @@ class Job:
 
     def finish(self) -> None:
         """Settle what is still waiting when no sender is left."""
-        reason = "the transfer was cancelled." if self.stopped.is_set() else self.trouble
+        if self.stopped.is_set():
+            reason = "the transfer was cancelled."
+        else:
+            reason = "another instance was not stored before, and the policy is to stop then." if self.halted else self.trouble
         while self.waiting:
             item = self.waiting.popleft()
             if item.index in self.unanswered:
@@ -176,7 +242,7 @@ class Job:
     def pause(self, seconds: float) -> None:
         """Wait, but no longer than there is a reason to."""
         end = time.monotonic() + seconds
-        while self.waiting and not self.is_cancelled() and (left := end - time.monotonic()) > 0:
+        while self.waiting and not self.halted and not self.is_cancelled() and (left := end - time.monotonic()) > 0:
             self.stopped.wait(min(left, 0.05))
 
 
@@ -200,7 +266,7 @@ class Sender(ABC):
     def run(self) -> None:
         """Send what waits; return when there is nothing left, or no reason to try again."""
         job, failures = self.job, 0
-        while job.waiting and not job.is_cancelled():
+        while job.waiting and not job.halted and not job.is_cancelled():
             self.answered = 0
             try:
                 self.attempt()
@@ -210,9 +276,9 @@ class Sender(ABC):
                     self.refuse_all(str(error))
                     return
                 failures = 1 if self.answered else failures + 1
-                if failures >= job.retry.attempts or _is_permanent(error):
+                if failures >= job.policy.retry.attempts or _is_permanent(error):
                     return
-                wait = job.retry.wait_s(failures)
+                wait = job.policy.retry.wait_s(failures)
                 log.info("trying again in %.2f s: %d instances wait", wait, len(job.waiting))
                 job.pause(wait)
 

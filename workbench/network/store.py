@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.uid import UID
 from pynetdicom import build_context
@@ -23,7 +23,7 @@ from workbench.errors import (
     NetworkError,
     WorkbenchError,
 )
-from workbench.network._job import Job, Retry, Sender, StoreOutcome, StoreReport, StoreRow
+from workbench.network._job import Job, Retry, Sender, Sending, StoreOutcome, StoreReport, StoreRow
 from workbench.network._outgoing import Outgoing, Source, look_at, opened
 from workbench.network.addressbook import as_peer
 from workbench.network.association import MAX_CONTEXTS, associate, take_over
@@ -32,12 +32,12 @@ from workbench.network.statuses import words
 from workbench.network.transcode import TARGETS
 from workbench.network.web_store import WebSender
 
-__all__ = ["Retry", "StoreOutcome", "StoreReport", "StoreRow", "store"]
+__all__ = ["Retry", "Sending", "StoreOutcome", "StoreReport", "StoreRow", "store"]
 
 log = logging.getLogger(__name__)
 
 
-def store(
+def store(  # noqa: PLR0913 - each is a choice of its own
     peer: Peer | str,
     sources: Iterable[Source],
     *,
@@ -45,6 +45,7 @@ def store(
     associations: int = 1,
     transcode: str = "lossless",
     retry: Retry | None = None,
+    policy: Sending | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> StoreReport:
@@ -63,7 +64,9 @@ def store(
     transcode : str
         ``lossless``: what the peer does not take as it is, is sent uncompressed. ``never``: it is refused.
     retry : Retry, optional
-        How often and when to try again.
+        How often and when to try again; instead of what the policy says.
+    policy : Sending, optional
+        One association or many, what a failure and a warning mean: as another system does it.
     progress : callable, optional
         Called with how many are done and how many there are, never by two threads at once.
     cancel : callable, optional
@@ -96,15 +99,21 @@ def store(
         raise InputError(f"associations is 1 or more, not {associations}.")
     peer = as_peer(peer)
     items, bad = look_at(sources)
-    job = Job(peer, len(items) + len(bad), transcode == "lossless", retry or Retry(), progress, cancel)
+    policy = policy or Sending()
+    policy = replace(policy, retry=retry or policy.retry)
+    if policy.per == "instance" and associations > 1:
+        raise InputError("A policy of one association per instance holds one at once: associations is 1 with it.")
+    job = Job(peer, len(items) + len(bad), transcode == "lossless", policy, progress, cancel)
     for index, name, reason in bad:
         job.settle(index, StoreRow(name, "", "", StoreOutcome.REFUSED, None, reason, "", "", 0))
     batches: Iterable[tuple[Sequence[PresentationContext], list[Outgoing]]] = [((), items)]
     if via == "dimse":
-        batches = _batches(items, recode=job.recode)
+        groups = ([item] for item in items) if policy.per == "instance" else [items]
+        batches = (batch for group in groups for batch in _batches(group, recode=job.recode))
     for contexts, batch in batches:
         job.start(batch)
-        _run([_Associated(job, contexts) if contexts else WebSender(job) for _ in range(min(associations, len(batch)))])
+        if not job.halted:
+            _run([_Associated(job, contexts) if contexts else WebSender(job) for _ in range(min(associations, len(batch)))])
         job.finish()
     report = StoreReport(row for _, row in sorted(job.rows.items()))
     log.info("stored %d of %d instances at %s", len(report) - len(report.troubles), len(report), peer)
@@ -168,7 +177,7 @@ class _Associated(Sender):
         channel = Channel(take_over(association), maximum_bytes=maximum, timeouts=self.job.peer.timeouts)
         ready = self._next(accepted)
         try:
-            while ready:
+            while ready and not self.job.halted:
                 sent, ready = ready, None
                 if not self._send(channel, sent):
                     return

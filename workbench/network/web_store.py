@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.errors import AssociationAborted, DatasetIncomplete, NetworkError, PeerUnreachable, StatusFailure, WorkbenchError
 from workbench.files import meta_bytes
-from workbench.network._job import Sender, StoreOutcome
+from workbench.network._job import Job, Sender, StoreOutcome
 from workbench.network._outgoing import Outgoing, opened
 from workbench.network.bulk import Content
 from workbench.network.statuses import words
@@ -32,7 +32,9 @@ _Part = tuple[Outgoing, bytes, Content]
 class WebSender(Sender):
     """Sends in requests of several instances; where one is refused as a whole, in requests of one."""
 
-    one_each = False
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.one_each = job.policy.per == "instance" or job.policy.on_failure == "stop"
 
     def attempt(self) -> None:
         """Send what waits."""
