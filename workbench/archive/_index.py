@@ -58,6 +58,11 @@ _INSERT_SERIES = _insert("series", _SERIES)
 _SYSTEM = ("StudyInstanceUID", "SeriesInstanceUID", "AvailableTransferSyntaxUID", "SourceApplicationEntityTitle", "file_bytes",
            "received_at")  # fmt: skip
 _INSERT_INSTANCE = _insert("instances", (*_IMAGE, *_SYSTEM))
+#: Made when an index is opened, so that archives of before have them, too.
+_LATER = (
+    "CREATE INDEX IF NOT EXISTS studies_by_name ON studies (PatientNameFolded)",
+    "CREATE INDEX IF NOT EXISTS studies_by_grouped_name ON studies (PatientNameFolded) WHERE instr(PatientNameFolded, '=')",
+)
 _DIGESTS = "CREATE TABLE IF NOT EXISTS digests (SOPInstanceUID TEXT PRIMARY KEY, sha256 TEXT NOT NULL)"
 _INSERT_DIGEST = "INSERT OR REPLACE INTO digests VALUES (?, ?)"
 
@@ -101,6 +106,8 @@ class Index:
             schema = files("workbench.archive").joinpath("_schema.sql").read_text(encoding="utf-8")
             marks = f"PRAGMA application_id={_UNFILLED};\nPRAGMA user_version={_VERSION};"
             self._writer.executescript(f"BEGIN IMMEDIATE;\n{schema}\n{marks}\nCOMMIT;")
+        for statement in _LATER:
+            self._writer.execute(statement)
 
     @property
     def is_unfilled(self) -> bool:

@@ -6,6 +6,7 @@ Does not know: the network; whether the requester may see it.
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -215,20 +216,27 @@ def _narrowed(key: Criterion, expression: str) -> tuple[str, list[object]]:
         parts = [(f"{expression} >= ?", first), (f"{expression} <= ?", last)]
         return " AND ".join(sql for sql, bound in parts if bound), [bound for _, bound in parts if bound]
     if not more and key.keyword == "PatientName":
-        return _prefixed("st.PatientNameFolded", folded(value), " OR instr(st.PatientNameFolded, '=')")
-    return _prefixed(expression, value, "") if not more and key.vr in {"AE", "CS", "LO", "SH"} else ("", [])
+        return _like("st.PatientNameFolded", folded(value), is_name=True)
+    return _like(expression, value) if not more and key.vr in {"AE", "CS", "LO", "SH"} else ("", [])
 
 
-def _literal(pattern: str) -> str:
-    """Return what stands before the first wildcard."""
-    return pattern.split("*", maxsplit=1)[0].split("?", maxsplit=1)[0]
+#: Sorts behind every text that begins alike.
+_BEHIND = "\U0010ffff"
+#: A key may stand in any group of a name: those with several are looked at one by one.
+_GROUPED = " OR (instr(st.PatientNameFolded, '=') AND st.PatientNameFolded > '')"
 
 
-def _prefixed(expression: str, pattern: str, otherwise: str) -> tuple[str, list[object]]:
-    start = _literal(pattern.split("=", maxsplit=1)[0] if otherwise else pattern)
-    if start == pattern:
+def _like(expression: str, pattern: str, *, is_name: bool = False) -> tuple[str, list[object]]:
+    """Return a condition for a pattern: equal, in the range of what begins so, or with its longest piece in it."""
+    otherwise = _GROUPED if is_name else ""
+    first = pattern.split("=", maxsplit=1)[0] if is_name else pattern
+    pieces = re.split(r"[*?]+", first)
+    if pieces == [pattern]:
         return f"({expression} = ?{otherwise})", [pattern]
-    return (f"(substr({expression}, 1, ?) = ?{otherwise})", [len(start), start]) if start else ("", [])
+    if pieces[0]:
+        return f"(({expression} >= ? AND {expression} < ?){otherwise})", [pieces[0], pieces[0] + _BEHIND]
+    longest = max(pieces, key=len)
+    return (f"instr({expression}, ?)", [longest]) if longest and first == pattern else ("", [])
 
 
 @dataclass(frozen=True)

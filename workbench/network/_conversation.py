@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import BytesIO
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from workbench.entities import Peer, plain
 from workbench.errors import AssociationAborted, PeerTimeout
+from workbench.network._identifiers import identifier
 from workbench.network._sockets import read_now
 from workbench.network.bulk import Channel, MemoryContent, command_set, parse_command_set
 from workbench.network.receiving import Context, Sink, StoreReceiver, Violation
@@ -35,6 +35,9 @@ _BUFFER_BYTES = 1 << 20
 _TICK_S = 0.25
 _MORE_THAN_A_RESPONSE = 8192  # so many bytes of a PDU that is not complete yet are data
 _STOPPING_S = 5.0  # how long a peer may go on after C-CANCEL
+
+
+_parsed = lru_cache(maxsize=64)(parse_command_set)  # one answer's is as the other's; it is not changed
 
 
 class _Service(NamedTuple):
@@ -71,7 +74,7 @@ class Response:
     @property
     def dataset(self) -> Dataset:
         """The identifier, decoded as it is used."""
-        return read_dataset(BytesIO(self.encoded), self.is_implicit, is_little_endian=True)
+        return identifier(self.encoded, is_implicit=self.is_implicit)
 
     def uids(self, tags: Collection[int]) -> dict[int, str] | None:
         """Return the UIDs of the identifier that are asked for by tag; None where only a reader of datasets can tell."""
@@ -105,7 +108,7 @@ class _Message:
 
     command: bytearray = field(default_factory=bytearray)
     dataset: bytearray = field(default_factory=bytearray)
-    values: dict[int, bytes] | None = None
+    values: Mapping[int, bytes] | None = None
 
 
 class Conversation:
@@ -311,7 +314,7 @@ class Conversation:
             position += 4 + size
             (message.command if control & 1 else message.dataset).extend(fragment)
             if control == 3:
-                message.values = parse_command_set(bytes(message.command))
+                message.values = _parsed(bytes(message.command))
             if control & 2 and message.values is not None and (control == 2 or message.values.get(0x0800) == b"\1\1"):
                 self._respond(message)
                 self._message = message = _Message()

@@ -19,10 +19,13 @@ from workbench.archive import criteria
 from workbench.entities import Peer, html_table
 from workbench.errors import InputError
 from workbench.inspection import table
+from workbench.network._answering import Answers
 from workbench.network._guard import Acceptor
+from workbench.network._items import ItemEncoder, Remembered
+from workbench.network._suboperations import encode
 from workbench.network.addressbook import as_peer
 from workbench.network.find import MOST_RESULTS, Found, by_dimse, columns_of
-from workbench.network.providing import Refused, answer, dataset_of
+from workbench.network.providing import Refused, dataset_of
 from workbench.standard import WORKLIST, place, worklist_identifier, worklist_path
 
 if TYPE_CHECKING:
@@ -119,6 +122,7 @@ class Worklist:
     ) -> None:
         self._lock = threading.Lock()
         self._items: list[Dataset] = []
+        self._remembered: Remembered = {}
         self._most = most
         for number, entry in enumerate(_entries(items), start=1):
             self._items.append(_item(entry, number))
@@ -149,6 +153,7 @@ class Worklist:
                 step = item.ScheduledProcedureStepSequence[0]
                 if item.StudyInstanceUID == study_instance_uid and step.ScheduledProcedureStepID == step_id:
                     step.ScheduledProcedureStepStatus, found = status, True
+                    self._remembered.clear()
         return found
 
     def find(self, identifier: Dataset) -> Iterator[Dataset]:
@@ -159,28 +164,37 @@ class Worklist:
         AttributeUnusable, QueryKeyInvalid
             If a key can't be matched.
         """
-        asked_state, keys = _asked_state(identifier), criteria(identifier)
+        for item in self._matching(identifier):
+            yield _returned(item, identifier)
+
+    def _matching(self, identifier: Dataset) -> Iterator[Dataset]:
+        asked_state, keys = _asked_state(identifier), [key for key in criteria(identifier) if not key.universal]
         for item in self.items:
             is_over = item.ScheduledProcedureStepSequence[0].get("ScheduledProcedureStepStatus") in _OVER
             if (asked_state or not is_over) and all(key.accepts_in(item) for key in keys):
-                yield _returned(item, identifier)
+                yield item
 
     def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
         """Serve a C-FIND request."""
         if str(context.abstract_syntax) != WORKLIST or not isinstance(request, C_FIND):
             return False
+        answers = Answers(association, request, context)
         try:
-            found = list(self.find(dataset_of(request, context)))
+            identifier = dataset_of(request, context)
+            found = list(self._matching(identifier))
         except InputError:
             raise Refused(0xA900, "the identifier does not match the worklist model") from None
         if self._most is not None and len(found) > self._most:
             raise Refused(0xA700, f"more than {self._most} items match")
-        for match in found:
-            if request.MessageID in association.dimse.cancel_req:
-                answer(association, request, context, 0xFE00)
-                return True
-            answer(association, request, context, 0xFF00, dataset=match)
-        answer(association, request, context, 0x0000)
+        encoded = ItemEncoder(identifier, is_implicit=answers.is_implicit, remembered=self._remembered)
+        for item in found:
+            if not answers.go_on:
+                break
+            if answers.is_little_endian:
+                answers.add(encoded(item))
+            else:
+                answers.add(encode(_returned(item, identifier), context.transfer_syntax[0]).getvalue())
+        answers.finish()
         return True
 
     def ended(self, association: Acceptor) -> None:

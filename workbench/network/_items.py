@@ -1,0 +1,87 @@
+"""Worklist items encoded for answers: each element once, however often it is asked for.
+
+Knows: which keys of a sequence were asked for, how an answer is put together.
+Does not know: which items match.
+"""
+
+import struct
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
+__all__ = ["ItemEncoder", "Remembered"]
+
+_CHARACTER_SET = 0x00080005
+_UNICODE = b"ISO_IR 192"
+
+#: Encoded elements by item, syntax and place.
+Remembered = dict[tuple[int, bool, int], bytes]
+
+
+class ItemEncoder:
+    """Encodes what an identifier asks for, in little endian.
+
+    Parameters
+    ----------
+    identifier : Dataset
+        The keys.
+    is_implicit : bool
+        Whether without value representations.
+    remembered : dict
+        What was encoded before; the caller empties it when an item changes.
+    """
+
+    def __init__(self, identifier: Dataset, *, is_implicit: bool, remembered: Remembered) -> None:
+        self._plan, self._is_implicit, self._remembered = _plan(identifier), is_implicit, remembered
+        self._character_set = self._header(_CHARACTER_SET, "CS", len(_UNICODE)) + _UNICODE
+
+    def __call__(self, item: Dataset) -> bytes:
+        """Return an item encoded, with Specific Character Set where it has other than ASCII characters."""
+        body = self._picked(item, self._plan)
+        return body if body.isascii() or _is_ascii(item) else self._character_set + body
+
+    def _picked(self, item: Dataset, plan: list[tuple[int, str, Any]]) -> bytes:
+        return b"".join(self._element(item, tag, vr, inner) for tag, vr, inner in plan)
+
+    def _element(self, item: Dataset, tag: int, vr: str, inner: Any) -> bytes:
+        if tag not in item:
+            return self._header(tag, vr, 0)
+        if inner:
+            parts = [self._picked(part, inner) for part in item[tag].value]
+            content = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(part)) + part for part in parts)
+            return self._header(tag, vr, len(content)) + content
+        place = (id(item), self._is_implicit, tag)
+        if (found := self._remembered.get(place)) is None:
+            single = Dataset()
+            single.add(item[tag])
+            found = self._remembered[place] = self._encoded(single)
+        return found
+
+    def _encoded(self, dataset: Dataset) -> bytes:
+        buffer = DicomBytesIO()
+        buffer.is_implicit_VR, buffer.is_little_endian = self._is_implicit, True
+        write_dataset(buffer, dataset, parent_encoding="utf8")
+        return buffer.getvalue()
+
+    def _header(self, tag: int, vr: str, size: int) -> bytes:
+        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+        if self._is_implicit:
+            return head + struct.pack("<L", size)
+        if vr in {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}:
+            return head + vr.encode() + struct.pack("<HL", 0, size)
+        return head + vr.encode() + struct.pack("<H", size)
+
+
+def _plan(keys: Dataset) -> list[tuple[int, str, Any]]:
+    """Return tag, VR and, of a sequence of which some keys are asked for, those."""
+    return [
+        (int(key.tag), key.VR, _plan(key.value[0]) if key.VR == "SQ" and key.value and len(key.value[0]) else None)
+        for key in keys
+        if key.tag != _CHARACTER_SET and key.tag.element
+    ]
+
+
+def _is_ascii(dataset: Dataset) -> bool:
+    return all(all(map(_is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)
