@@ -45,7 +45,7 @@ def print_series(
     window : (center, width), optional
         In modality values, for all images.
     states : iterable of Dataset
-        Presentation states; an image to which one refers is shown through it.
+        Presentation states; an image to which one refers is shown through it, without its graphics and texts.
     audit : Audit, optional
         Where the step is written down: verified when every step was done.
     **printing

@@ -263,7 +263,7 @@ class Printer:
             status, attributes, created = act(_Asked(desk, meta, request, context, dataset_of(request, context)))
         except InputError as error:
             log.info("%s: %s refused: %s", association.caller, type(request).__name__, type(error).__name__)
-            raise Refused(_INVALID_VALUE, str(error)) from None
+            raise Refused(_INVALID_VALUE, _comment(error)) from None
         fields = {"AffectedSOPInstanceUID": UID(created)} if created else {}
         answer(association, request, context, status, dataset=attributes, **fields)
         return True
@@ -484,6 +484,11 @@ def _merged(base: Dataset, changes: Dataset) -> Dataset:
     merged.update(base)
     merged.update(changes)
     return merged
+
+
+def _comment(error: InputError) -> str:
+    """Return our own words as Error Comment (0000,0902) can hold them: ASCII, no backslash."""
+    return str(error).replace("\\", "/").replace("…", "...").encode("ascii", "replace").decode()
 
 
 def _action(asked: _Asked) -> None:

@@ -36,7 +36,8 @@ def film_image(plan: RenderPlan, *, frame: int = 0, bits: int = 8, **settings: A
     Parameters
     ----------
     plan : RenderPlan
-        From :func:`resolve`: window, presentation state, turning, shutters are in the pixels then.
+        From :func:`resolve`: window, presentation state, turning, shutters are in the pixels then; graphics and texts of a state
+        are not.
     frame : int
         Index of the frame, from 0.
     bits : int
