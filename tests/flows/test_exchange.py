@@ -11,7 +11,7 @@ from workbench.entities import Polyline
 from workbench.errors import AttributeUnusable, InputError, PeerUnknown
 from workbench.flows import Audit, exchange
 from workbench.inspection import differences
-from workbench.network import AddressBook
+from workbench.network import AddressBook, Commitment, Server
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +179,41 @@ def test_a_peer_by_name(derived, tmp_path, monkeypatch):
             exchange.push(department, derived[:1])
         with pytest.raises(PeerUnknown, match="it has 'pacs'"):
             exchange.push("packs", derived[:1])
+
+
+# ------------------------------------------------------------ storage commitment as proof
+def test_orthanc_answers_for_what_it_got(orthanc, derived):
+    """S08: its report comes on a new association; without an ear for it, nothing is taken for granted."""
+    pushed = exchange.push(orthanc.peer, derived, listen=orthanc.move_port, commit="always")
+    assert [row.committed for row in pushed] == ["yes"] * 3
+    assert pushed.verified
+    deaf = exchange.push(orthanc.peer, derived[:1])
+    assert [(row.committed, row.verified) for row in deaf] == [("no report", True)]
+    silent = exchange.push(orthanc.peer, derived[:1], commit="never", listen=orthanc.move_port)
+    assert [(row.committed, row.verified) for row in silent] == [("not asked", True)]
+    assert exchange.push(orthanc.peer, derived[:1], via="web", listen=orthanc.move_port)[0].committed == "not asked"
+    assert exchange.push(orthanc.peer, derived[:1], via="web", listen=orthanc.move_port, commit="always")[0].committed == "yes"
+
+
+def test_who_does_not_offer_it(dcmqrscp, derived):
+    assert [(row.committed, row.verified) for row in exchange.push(dcmqrscp.peer, derived[:1])] == [("not offered", True)]
+    (row,) = exchange.push(dcmqrscp.peer, derived[:1], commit="always")
+    assert (row.committed, row.verified) == ("not offered", False)
+    assert row.message == "It came back equal, but the peer does not answer for it: not offered."
+    with pytest.raises(InputError, match="'auto', 'always' or 'never'"):
+        exchange.push(dcmqrscp.peer, derived, commit="sometimes")
+
+
+def test_what_is_equal_and_not_answered_for_is_not_verified(archive, derived):
+    """S10: what the peer gives back from its cache may be right, and its file be damaged."""
+
+    class Forgetful(Commitment):
+        def _reason(self, sop_class_uid, uid):
+            path = archive.path(uid)
+            path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+            return super()._reason(sop_class_uid, uid)
+
+    with Server(archive, providers=[Forgetful(archive)]) as server:
+        (row,) = exchange.push(server.peer, derived[:1])
+    assert row.committed.startswith("no: Failure reason 0x0110")
+    assert (row.differences, row.verified) == (0, False)

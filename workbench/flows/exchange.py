@@ -12,16 +12,20 @@ from pydicom.dataset import Dataset
 
 from workbench.conformance import check
 from workbench.entities import Findings, InstanceRef, Peer, Rows
-from workbench.errors import NetworkError
+from workbench.errors import ContextRejected, InputError, NetworkError
 from workbench.files import read
 from workbench.flows.audit import Audit
 from workbench.inspection import Differences, differences
-from workbench.network import StoreOutcome, StoreRow, as_peer, find, retrieve, store
+from workbench.network import CommitmentReports, StoreOutcome, StoreRow, as_peer, find, retrieve, store
+from workbench.network import commit as ask_to_commit
 
 __all__ = ["Push", "Pushed", "push"]
 
 # it has no meaning, and whoever keeps a dataset may leave it out (PS3.10 7.2)
 _MEANINGLESS = ("DataSetTrailingPadding",)
+#: How long a report is waited for on the association of the request, and where it may come on another one.
+_WAIT_S = {"auto": 2.0, "always": 30.0, "never": 0.0}
+_LISTEN_S = 30.0
 _STORED = frozenset({StoreOutcome.STORED, StoreOutcome.WARNING})
 
 
@@ -45,6 +49,9 @@ class Pushed:
         Whether it was stored, found and came back equal; with `errors`, it is the faulty object that came back equal.
     message : str
         What is in the way.
+    committed : str
+        Whether the peer answers for it (storage commitment): ``yes``, ``no`` with the reason, ``no report`` where none came in
+        time, ``not offered``, ``not asked``.
     """
 
     sop_instance_uid: str
@@ -55,6 +62,7 @@ class Pushed:
     differences: int | None
     verified: bool
     message: str = ""
+    committed: str = "not asked"
 
 
 class Push(Rows[Pushed]):
@@ -79,6 +87,8 @@ def push(
     via: Literal["dimse", "web"] = "dimse",
     even_with_errors: bool = False,
     audit: Audit | None = None,
+    commit: Literal["auto", "always", "never"] = "auto",
+    listen: CommitmentReports | int | None = None,
 ) -> Push:
     """Check instances, store them at a peer, find them there, get them back and compare.
 
@@ -95,6 +105,12 @@ def push(
         of errors; `verified` says what it always does: stored, found and back equal, not that the object is right.
     audit : Audit, optional
         Where the step is written down: verified when each instance came back equal.
+    commit : str
+        Whether to ask the peer to answer for what it stored (storage commitment, PS3.4 J). ``auto``: over DIMSE, where it offers
+        that; what it says it does not keep is not verified, a report that does not come takes nothing away. ``always``: only what
+        it answers for is verified. ``never``: it is not asked.
+    listen : CommitmentReports or int, optional
+        Where a report can come that the peer sends on a new association, as in :func:`workbench.network.commit`.
 
     Returns
     -------
@@ -110,6 +126,8 @@ def push(
     InputError, PeerUnknown
         If it is not known where to.
     """
+    if commit not in _WAIT_S:
+        raise InputError(f"commit is 'auto', 'always' or 'never', not {commit!r}.")
     peer = as_peer(peer)
     waiting = [(InstanceRef.of(dataset), dataset) for dataset in datasets]
     with (audit or Audit()).step("push") as step:
@@ -121,6 +139,9 @@ def push(
         answers = [next(rows) if ref.sop_instance_uid in going else None for ref, _ in waiting]
         there = [ref for (ref, _), answer in zip(waiting, answers, strict=True) if answer and answer.outcome in _STORED]
         proof = _proof(peer, list(dict.fromkeys(there)), via=via)
+        proof.must_commit = commit == "always"
+        if there and (commit == "always" or (commit == "auto" and via == "dimse")):
+            proof.committed = _committed(peer, list(dict.fromkeys(there)), _WAIT_S[commit] if listen is None else _LISTEN_S, listen)
         result = Push(
             _row(ref, dataset, errors[ref.sop_instance_uid], answer, proof)
             for (ref, dataset), answer in zip(waiting, answers, strict=True)
@@ -137,6 +158,13 @@ class _Proof:
     listed: set[str] = field(default_factory=set)
     back: dict[str, Dataset] = field(default_factory=dict)
     trouble: str = ""
+    committed: dict[str, str] = field(default_factory=dict)
+    must_commit: bool = False
+
+    def is_answered_for(self, uid: str) -> bool:
+        """Whether nothing that the peer says, or must say, about keeping an instance is in the way."""
+        said = self.committed.get(uid, "")
+        return said == "yes" if self.must_commit else not said.startswith("no:")
 
 
 def _proof(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]) -> _Proof:
@@ -147,6 +175,18 @@ def _proof(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"])
     except NetworkError as error:
         proof.trouble = str(error)
     return proof
+
+
+def _committed(peer: Peer, refs: list[InstanceRef], wait_s: float, listen: CommitmentReports | int | None) -> dict[str, str]:
+    """Ask the peer to answer for the instances; return what it says of each."""
+    try:
+        report = ask_to_commit(peer, refs, wait_s=wait_s, listen=listen)
+    except ContextRejected:
+        return dict.fromkeys((ref.sop_instance_uid for ref in refs), "not offered")
+    except NetworkError as error:
+        return dict.fromkeys((ref.sop_instance_uid for ref in refs), f"not asked: {error}")
+    said = {"committed": "yes", "uncommitted": "no report"}
+    return {row.sop_instance_uid: said.get(row.outcome) or f"no: {row.message}" for row in report}
 
 
 def _listed(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]) -> set[str]:
@@ -183,15 +223,19 @@ def _row(ref: InstanceRef, dataset: Dataset, errors: Findings, answer: StoreRow 
         return Pushed(uid, kind, count, str(answer.outcome), False, None, False, answer.message)
     found = uid in proof.listed
     changed = differences(dataset, proof.back[uid], ignore=_MEANINGLESS) if uid in proof.back else None
-    verified = found and changed is not None and not changed
+    committed = proof.committed.get(uid, "not asked")
+    verified = found and changed is not None and not changed and proof.is_answered_for(uid)
     if verified:
         message = answer.message
     elif changed:
         message = _change(changed)
+    elif found and changed is not None:
+        message = f"It came back equal, but the peer does not answer for it: {committed}."
     else:
         message = "The peer does not list it." if not found else "It did not come back."
         message = f"Not proven: {proof.trouble}" if proof.trouble else message
-    return Pushed(uid, kind, count, str(answer.outcome), found, None if changed is None else len(changed), verified, message)
+    number = None if changed is None else len(changed)
+    return Pushed(uid, kind, count, str(answer.outcome), found, number, verified, message, committed)
 
 
 def _fault(errors: Findings) -> str:
