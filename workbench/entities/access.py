@@ -84,7 +84,7 @@ class Tls:
         authorities: Any = self.ca
         if isinstance(authorities, str | Path):
             authorities = (authorities,)
-        for value in (self.certificate, self.key, *authorities):
+        for value in (self.certificate, self.key, *(authorities if isinstance(authorities, tuple | list) else (None,))):
             if not isinstance(value, str | Path) or "-----BEGIN" in str(value):
                 raise AttributeUnusable("certificate, key and ca of a Tls are paths of PEM files, not their content.")
         for name, text in (("certificate", str(self.certificate)), ("key", str(self.key)), ("ca", tuple(map(str, authorities)))):

@@ -171,8 +171,21 @@ class SecureSocket(ssl.SSLSocket):
             except ssl.SSLError as error:
                 self.trouble = error
                 raise
+            except ConnectionError:
+                self._hear_why()
+                raise
             if not self._wait(read=read, deadline=deadline):
                 raise TimeoutError("timed out")
+
+    def _hear_why(self) -> None:
+        """Read the alert that may have come before the end."""
+        try:
+            with self._busy:
+                self._some(memoryview(bytearray(1)))
+        except ssl.SSLError as error:
+            self.trouble = None if isinstance(error, ssl.SSLWantReadError | ssl.SSLWantWriteError) else error
+        except (OSError, ValueError):
+            return
 
     def _wait(self, *, read: bool, deadline: float | None) -> bool:
         seconds = None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -179,7 +179,7 @@ def as_peer(peer: object) -> Peer:
     Raises
     ------
     PeerUnknown
-        If the address book has no peer of that name.
+        If the address book has no peer of that name, or no TLS settings of the name that the peer gives.
     InputError
         If it is neither.
 
@@ -189,7 +189,7 @@ def as_peer(peer: object) -> Peer:
     AE title 'ARCHIVE1' at pacs.example.org:11112
     """
     if isinstance(peer, Peer):
-        return peer
+        return peer.but(tls=AddressBook.load().tls(peer.tls)) if isinstance(peer.tls, str) else peer
     if not isinstance(peer, str):
         remedy = "pass its .peer" if hasattr(type(peer), "peer") else "make one with Peer(name, ae_title, host, port)"
         kind = type(peer).__name__

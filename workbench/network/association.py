@@ -8,7 +8,8 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ from pynetdicom._handlers import (
     standard_pdu_sent_handler,
 )
 from pynetdicom.association import Association
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
@@ -128,6 +130,7 @@ def associate(
     try:
         link.patience(peer.timeouts.network_s)
         _confirmed(peer, association)
+        _in_proposed_syntaxes(peer, association, contexts)
         log.info("associated with %s, %d contexts accepted", peer, len(association.accepted_contexts))
         yield association
     except (StatusFailure, Cancelled, InputError, ContextRejected):
@@ -232,6 +235,11 @@ def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
             "dimse",
             "Ask for less at once, or allow more time (Timeouts.dimse_s).",
         )
+    link = association.dul.socket
+    if isinstance(link, _Link) and (link.is_late or link.overlong):
+        what = "of more bytes than were negotiated" if link.overlong else f"that was not whole within {peer.timeouts.network_s:g} s"
+        kind: type[NetworkError] = AssociationAborted if link.overlong else PeerTimeout
+        return said(kind(f"{peer} sent a PDU {what} during {doing}."), "dimse", "Its log says why.")
     if association.acse.is_aborted("a-abort"):
         return said(
             AssociationAborted(f"{peer} aborted the association during {doing} (A-ABORT, PS3.8 9.3.8)."),
@@ -248,9 +256,10 @@ class _Link(AssociationSocket):
         self._given, self._peer = connection, peer
         self.heard = b""
         self.overlong = 0
+        self.is_late = False
         self._taken: socket.socket | None = None
         super().__init__(association, address=address)
-        connection.settimeout(peer.timeouts.acse_s)
+        self.patience(peer.timeouts.acse_s)
 
     def _create_socket(self, address: Any) -> socket.socket:  # noqa: ARG002 - there is nothing to bind
         return self._given
@@ -274,18 +283,21 @@ class _Link(AssociationSocket):
             return False
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Return `nr_bytes`, or fewer where the peer has closed."""
+        """Return `nr_bytes`, or fewer where the peer has closed; they come within the time for a PDU, or not at all."""
         if nr_bytes > max(_LONGEST_ACSE_PDU, self._peer.max_pdu_bytes):
             self.overlong = nr_bytes
             raise OSError("the PDU is longer than was negotiated")
         data = bytearray(nr_bytes)
-        view, done = memoryview(data), 0
+        view, done, end = memoryview(data), 0, time.monotonic() + self._patience_s
         while done < nr_bytes:
             if self.socket is None or not (count := self.socket.recv_into(view[done:])):
                 view.release()
                 del data[done:]
                 break
             done += count
+            if done < nr_bytes and time.monotonic() > end:  # a few bytes now and then would hold us for ever
+                self.is_late = True
+                raise TimeoutError("the PDU was not whole in time")
         if len(self.heard) < 10:
             self.heard += bytes(data[:10])
             if nr_bytes == 4 and self.heard[0] == REJECT:  # pynetdicom stumbles over values that it does not know
@@ -298,9 +310,11 @@ class _Link(AssociationSocket):
         return self._given.trouble if isinstance(self._given, SecureSocket) else None
 
     def patience(self, seconds: float) -> None:
-        """Set how long a PDU may pause once it has begun."""
-        if self.socket is not None:
-            self.socket.settimeout(seconds)
+        """Set how long a PDU may take once it has begun."""
+        self._patience_s = seconds
+        with suppress(OSError):  # it may have been closed since
+            if self.socket is not None:
+                self.socket.settimeout(seconds)
 
     def take(self) -> socket.socket:
         """Hand the connection out; this link is closed then."""
@@ -326,7 +340,9 @@ class _Entity(AE):
         self._peer, self.connection = peer, connection
         self.link: _Link | None = None
         self._association: Association | None = None
-        self.link_address = str(connection.getpeername()[0])
+        self.link_address = peer.host
+        with suppress(OSError):  # the peer may be gone already, with the reason on its way to us
+            self.link_address = str(connection.getpeername()[0])
         self.acse_timeout = peer.timeouts.acse_s
         self.dimse_timeout = peer.timeouts.dimse_s
         self.network_timeout = None  # _Link.patience is the limit within a PDU; between two, dimse_timeout is
@@ -335,6 +351,7 @@ class _Entity(AE):
         for event, handler in _CHATTER:  # these write identifiers, that is patients, to the log
             assoc.unbind(event, handler)
         assoc.dul.daemon = True  # as the thread of the association is
+        assoc.dul.state_machine.do_action = _calm(assoc)  # type: ignore[method-assign]
         self._association = assoc
         self.link = _Link(assoc, address, self.connection, self._peer)
         return self.link
@@ -346,6 +363,22 @@ class _Entity(AE):
         if self._association is not None:
             _stop(self._association, patience_s=1.0)
         self.connection.close()
+
+
+def _calm(association: Association) -> Callable[[str], None]:
+    """Return what the state machine does, but that a PDU out of turn ends the association and not its thread with a traceback."""
+    act = association.dul.state_machine.do_action
+
+    def calm(event: str) -> None:
+        try:
+            act(event)
+        except (InvalidEventError, OSError, AttributeError):  # the last two: the connection went away under it
+            log.warning("the association ended: something came out of turn (PS3.8 9.2)")
+            association.is_aborted, association.is_established = True, False
+            association._kill = True  # noqa: SLF001
+            association.dul.kill_dul()
+
+    return calm
 
 
 def _stop(association: Association, *, patience_s: float | None = None) -> None:
@@ -374,6 +407,21 @@ def _exact(peer: Peer, contexts: Sequence[PresentationContext]) -> Sequence[Pres
         names = ", ".join(sorted(UID(uid).name for uid in wanted)[:3])
         raise InputError(f"Peer.calling proposes contexts of its own, but none for {names}, which this task needs.")
     return exact
+
+
+def _in_proposed_syntaxes(peer: Peer, association: Association, proposed: Sequence[PresentationContext]) -> None:
+    """Check that nothing was accepted in a transfer syntax that was not proposed: it could not be spoken."""
+    known = {(str(context.abstract_syntax), str(syntax)) for context in proposed for syntax in context.transfer_syntax}
+    for context in association.accepted_contexts:
+        if any((str(context.abstract_syntax), str(syntax)) not in known for syntax in context.transfer_syntax):
+            raise said(
+                AssociationAborted(
+                    f"{peer} accepted {UID(str(context.abstract_syntax)).name} in a transfer syntax that was not proposed "
+                    "(PS3.8 9.3.3.2); the association was aborted."
+                ),
+                "context",
+                "Its log, or its vendor, may say more.",
+            )
 
 
 def _confirmed(peer: Peer, association: Association) -> None:
