@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from pydicom.dataset import Dataset
 
-from workbench.entities import InstanceRef
+from workbench.entities import InstanceRef, Tls
 from workbench.errors import AttributeUnusable, InstanceNotFound
 from workbench.network._intake import Intake, Parcel
 from workbench.network.server import Server
@@ -20,20 +20,24 @@ __all__ = ["landing"]
 
 
 @contextmanager
-def landing(intake: Intake, *, title: str, host: str, port: int, known: frozenset[str] | None) -> Iterator[int]:
+def landing(
+    intake: Intake, *, title: str, host: str, port: int, known: frozenset[str] | None, tls: Tls | None = None
+) -> Iterator[int]:
     """Listen at `host` as `title` while the block lasts; yield the port.
 
     Parameters
     ----------
     known : frozenset of str or None
         The SOP Instance UIDs that may come; None takes what comes.
+    tls : Tls, optional
+        What is asked for in TLS comes in TLS too.
 
     Raises
     ------
     ServerRefused
         If the port can't be had.
     """
-    with Server(_Ground(intake, known), ae_title=title, host=host, port=port, accept_unknown_classes=True) as server:
+    with Server(_Ground(intake, known), ae_title=title, host=host, port=port, accept_unknown_classes=True, tls=tls) as server:
         yield server.port
 
 
