@@ -20,6 +20,7 @@ from workbench.network._intake import ArchiveLike, Intake
 from workbench.network._landing import landing
 from workbench.network._wado import Stopped, fetch
 from workbench.network.addressbook import as_peer
+from workbench.network.security import tls_of
 from workbench.network.statuses import CANCELLED, words
 from workbench.standard import storage_classes
 
@@ -278,8 +279,9 @@ class _Task:
             return
         with self._rows_tell(), conversing(self.peer, contexts.service(_MOVE)) as conversation:
             known = frozenset(self.expected.instances) if self.expected.is_known else None
-            title = self.peer.calling_ae_title
-            with landing(self.intake, title=title, host=conversation.local_host, port=self.move_port, known=known) as port:
+            title, tls = self.peer.calling_ae_title, tls_of(self.peer)
+            host = conversation.local_host
+            with landing(self.intake, title=title, host=host, port=self.move_port, known=known, tls=tls) as port:
                 for one in self.expected.wanted:
                     asked = one.identifier()
                     came = self.intake.so_far
