@@ -27,6 +27,7 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
+from workbench.cli._arguments import keys_of
 from workbench.cli._console import (
     Stopped,
     count,
@@ -44,6 +45,7 @@ from workbench.cli._console import (
 from workbench.cli._disk import Folder, files_below, read, readable
 from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
+from workbench.cli.workflow import commit, step, worklist
 from workbench.entities import Peer, SeriesRef, StudyRef, plain
 from workbench.errors import AttributeUnusable, Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
@@ -62,6 +64,9 @@ app.add_typer(book, name="peers")
 app.add_typer(device, name="device")
 app.command("print")(print_files)
 app.command("printer")(printer)
+app.command()(worklist)
+app.command()(commit)
+app.add_typer(step, name="step")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PeerName = Annotated[str, typer.Argument(metavar="PEER", help="Name in the address book, or AETITLE@HOST:PORT.")]
@@ -202,7 +207,7 @@ def find(
 ) -> None:
     """Ask a peer what it has (C-FIND or QIDO-RS)."""
     with stoppable() as stopped:
-        wanted = _keys(keys)
+        wanted = keys_of(keys)
         found = wb.network.find(peer, level=level.value, keys=wanted, model=model.value, via=via.value, limit=limit, cancel=stopped)
     frame = found.table()
     if csv:
@@ -417,16 +422,6 @@ def remove_peer(name: str) -> None:
 
 
 # ------------------------------------------------------------ what the commands share
-def _keys(keys: Iterable[str] | None) -> dict[str, str]:
-    found = {}
-    for pair in keys or ():
-        keyword, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"A query key is written KEYWORD=VALUE, such as PatientName='DOE*'; {plain(keyword)!r} has no '='.")
-        found[keyword] = value
-    return found
-
-
 def _content(dataset: Any) -> object:
     try:
         return wb.inspection.report(dataset)

@@ -1,0 +1,105 @@
+"""The commands of a modality's day, against servers that listen."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from workbench.cli import app
+from workbench.errors import InputError
+from workbench.network import Commitment, ProcedureSteps, Server, Worklist, store
+from workbench.phantoms import ct_series
+
+ROW = {
+    "PatientName": "DOE^JANE", "PatientID": "P1", "Modality": "CT", "ScheduledStationAETitle": "CT1", "AccessionNumber": "A7",
+    "ScheduledProcedureStepStartDate": "20261121",
+}  # fmt: skip
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = []
+    for number, dataset in enumerate(ct_series(2, rows=32, columns=32)):
+        paths.append(tmp_path / "images" / f"{number}.dcm")
+        paths[-1].parent.mkdir(exist_ok=True)
+        dataset.save_as(paths[-1], enforce_file_format=True)
+    return paths
+
+
+@pytest.fixture
+def department(archive):
+    items = Worklist([ROW, ROW | {"AccessionNumber": "A8", "Modality": "MR"}])
+    steps = ProcedureSteps(items)
+    with Server(archive, providers=[items, steps, Commitment(archive)]) as server:
+        yield f"WORKBENCH@127.0.0.1:{server.port}", items, steps
+
+
+def test_worklist(department):
+    peer, *_ = department
+    done = run("worklist", peer, "Modality=CT", "--json")
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)
+    assert (row["AccessionNumber"], row["Modality"], row["PatientID"]) == ("A7", "CT", "P1")
+    text = run("worklist", peer).stdout
+    assert text.startswith("2 items")
+    assert "and there are more" in run("worklist", peer, "--limit", 1).stdout
+    assert isinstance(run("worklist", peer, "Modality").exception, InputError)
+
+
+def test_a_step_from_the_worklist_to_its_end(department, files, tmp_path):
+    peer, _, steps = department
+    state = tmp_path / "step.json"
+    begun = run(
+        "step", "begin", peer, state, "PerformedLocation=Room 2", "--worklist", peer, "--match", "AccessionNumber=A7", "--json"
+    )
+    assert begun.exit_code == 0, begun.output
+    uid = json.loads(begun.stdout)["sop_instance_uid"]
+    assert (steps.status(uid), str(steps[uid].PatientName), steps[uid].PerformedLocation) == ("IN PROGRESS", "DOE^JANE", "Room 2")
+    assert state.stat().st_mode & 0o777 == 0o600
+    assert isinstance(run("step", "begin", peer, state, "Modality=CT").exception, InputError)
+    ended = run("step", "finish", peer, state, *files)
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout.startswith(f"COMPLETED: performed procedure step {uid}, 2 instances")
+    assert steps.status(uid) == "COMPLETED"
+    assert not state.exists()
+    gone = run("step", "finish", peer, state, *files).exception
+    assert isinstance(gone, InputError)
+    assert "begin a step first" in str(gone)
+
+
+def test_a_step_that_was_not_scheduled_and_is_discontinued(department, files, tmp_path):
+    peer, _, steps = department
+    state = tmp_path / "step.json"
+    assert run("step", "begin", peer, state, "Modality=CT", "PatientID=E1").exit_code == 0
+    assert run("step", "finish", peer, state, files[0], "--discontinued").exit_code == 0
+    assert steps.table().PerformedProcedureStepStatus.tolist() == ["DISCONTINUED"]
+
+
+def test_a_step_needs_one_item_and_a_sound_state(department, files, tmp_path):
+    peer, *_ = department
+    state = tmp_path / "step.json"
+    several = run("step", "begin", peer, state, "--worklist", peer).exception
+    assert "more than one item" in str(several)
+    nothing = run("step", "begin", peer, state, "--worklist", peer, "--match", "AccessionNumber=XX").exception
+    assert "has nothing" in str(nothing)
+    assert not state.exists()
+    for content in (b"", b"[]", b"{}", b'{"sop_instance_uid": "1.2", "status": "IN PROGRESS", "attributes": 7}'):
+        state.write_bytes(content)
+        assert "holds no step" in str(run("step", "finish", peer, state, *files).exception)
+
+
+def test_commit(department, files):
+    peer, *_ = department
+    assert store(peer, files).complete
+    done = run("commit", peer, files[0].parent, "--json")
+    assert done.exit_code == 0, done.output
+    assert [row["outcome"] for row in json.loads(done.stdout)] == ["committed"] * 2
+    some = run("commit", peer, files[0], "1.2.840.10008.5.1.4.1.1.2:1.2.3")
+    assert some.exit_code == 1
+    assert "1 failed, 1 committed" in some.stdout
+    assert "0x0112: no such instance is there" in some.stdout
+    assert "no file and not" in str(run("commit", peer, "nothing.dcm").exception)
