@@ -23,15 +23,28 @@ from workbench.network.association import associate, take_over
 from workbench.network.receiving import Context, Sink
 from workbench.network.statuses import CANCELLED, failure
 from workbench.network.web import entries, first
+from workbench.standard import UNIQUE_KEYS
 
-__all__ = ["Counted", "Expected", "Wanted", "by_dimse", "by_web", "checked", "conversing", "counted_by_web", "refusal", "wanted_of"]
+__all__ = [
+    "AT_ONCE",
+    "Counted",
+    "Expected",
+    "Wanted",
+    "by_dimse",
+    "by_web",
+    "checked",
+    "conversing",
+    "counted_by_web",
+    "refusal",
+    "wanted_of",
+]
 
 FIND = contexts.query_model("STUDY", "FIND")
 _NAMES = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _TAGS = {keyword: tag_for_keyword(keyword) or 0 for keyword in _NAMES}
 _UID_TAGS = frozenset(tag for keyword, tag in _TAGS.items() if keyword != "PatientID")
 MOST_ANSWERS = 1_000_000  # a study has fewer instances
-_AT_ONCE = 200  # UIDs in one list
+AT_ONCE = 200  # UIDs in one list
 Answer = dict[str, str]
 
 
@@ -52,7 +65,8 @@ class Wanted:
         """Return the identifier with the unique keys; `level` is that of the answers where it is below."""
         identifier = Dataset()
         identifier.QueryRetrieveLevel = level or self.level
-        identifier.StudyInstanceUID = self.study_instance_uid
+        if self.study_instance_uid:
+            identifier.StudyInstanceUID = self.study_instance_uid
         if self.series_instance_uid:
             identifier.SeriesInstanceUID = self.series_instance_uid
         if self.sop_instance_uids:
@@ -102,8 +116,8 @@ class Expected:
         return wanted_of([ref for ref in refs if wanted is None or ref.sop_class_uid in wanted])
 
 
-def checked(refs: Reference | Iterable[Reference]) -> list[Reference]:
-    """Return the references as a list, each with what a retrieval needs.
+def checked(refs: Reference | Iterable[Reference], *, relational: bool = False) -> list[Reference]:
+    """Return the references as a list, each with what a retrieval needs; a `relational` one is its own unique key alone.
 
     Raises
     ------
@@ -117,6 +131,8 @@ def checked(refs: Reference | Iterable[Reference]) -> list[Reference]:
         if not isinstance(ref, PatientRef | StudyRef | SeriesRef | InstanceRef):
             raise InputError(f"retrieve needs references to patients, studies, series or instances, not {type(ref).__name__}.")
         for keyword, value in ref.keys().items():
+            if not value and relational and keyword != UNIQUE_KEYS[ref.level]:
+                continue
             if not value:
                 raise InputError(
                     f"A reference at {ref.level} level needs {keyword} (PS3.4 C.4.2.2.1). Find it at that level first."
@@ -137,7 +153,7 @@ def wanted_of(refs: Iterable[StudyRef | SeriesRef | InstanceRef]) -> list[Wanted
     instances.sort()
     for (study, series), group in groupby(instances, key=lambda ref: (ref.study_instance_uid, ref.series_instance_uid)):
         uids = list(dict.fromkeys(ref.sop_instance_uid for ref in group))
-        found += [Wanted(study, series, tuple(uids[k : k + _AT_ONCE])) for k in range(0, len(uids), _AT_ONCE)]
+        found += [Wanted(study, series, tuple(uids[k : k + AT_ONCE])) for k in range(0, len(uids), AT_ONCE)]
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from workbench.entities import Peer, html_table
@@ -26,7 +26,7 @@ from workbench.network.addressbook import as_peer
 from workbench.network.negotiation import NOTHING, QueryOptions, offset_minutes, proposal
 from workbench.network.statuses import CANCELLED, words
 from workbench.network.web import search
-from workbench.standard import UNIQUE_KEYS, Level, Model, query_identifier
+from workbench.standard import UNIQUE_KEYS, Level, Model, place, query_identifier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +181,12 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     if time_zone:
         offset_minutes(time_zone)
     options = QueryOptions(relational=relational, date_time=date_time, fuzzy=fuzzy, time_zone=bool(time_zone))
+    keys, times = _without_times(keys or {}) if date_time else (keys, {})
     identifier = query_identifier(model, level, keys, relational=relational or via == "web")
+    for keyword, text in times.items():
+        setattr(identifier, keyword, text)
+    if relational:
+        _ask_where(identifier, model, level)
     most = limit or MOST_RESULTS
     start = time.monotonic()
     if via == "web":
@@ -201,6 +206,32 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     found = answers.found(level, columns_of(keys or {}, identifier), time.monotonic() - start)
     log.info("found %d at %s level at %s%s", len(found), level, peer.name, ", truncated" if found.truncated else "")
     return found
+
+
+def _without_times(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the keys without ranges of times, and those as text: with their dates they need not run forwards."""
+    kept, times = dict(keys), {}
+    for name, value in keys.items():
+        ends = value.split("-") if isinstance(value, str) else value
+        keyword = _TAG.sub(lambda match: keyword_for_tag(match[1] + match[2]), str(name))
+        if (
+            tag_for_keyword(keyword)
+            and dictionary_VR(keyword) == "TM"
+            and isinstance(ends, tuple | list)
+            and len(ends) == 2
+            and all(ends)
+        ):
+            times[keyword] = place(Dataset(), [keyword], (ends[0], None)) + place(Dataset(), [keyword], (None, ends[1]))[1:]
+            kept[name] = None
+    return kept, times
+
+
+def _ask_where(identifier: Dataset, model: str, level: str) -> None:
+    """Have the unique keys of the levels above returned: without them nobody could go on with an answer."""
+    levels = list(UNIQUE_KEYS)[1 if model == "STUDY" else 0 :]
+    for upper in levels[: levels.index(level)]:
+        if UNIQUE_KEYS[cast("Level", upper)] not in identifier:
+            setattr(identifier, UNIQUE_KEYS[cast("Level", upper)], None)
 
 
 class _Answers:
