@@ -210,3 +210,48 @@ def test_dcmprscu_prints_white_as_zero(dcmprint, slices):
     kind, top = ("<u1", 255) if straight.bits == 8 else ("<u2", 4095)
     changed = top - np.frombuffer(inverse.pixels, kind).astype(int)
     assert np.abs(changed - np.frombuffer(straight.pixels, kind)).max() <= 1
+
+
+def test_dcmprscp_prints_a_whole_session(dcmprscp):
+    printer = dcmprscp(SessionPrinting="true")
+    report = print_images(printer.peer, [ramp(8, rows=40 + n) for n in range(5)], box=FilmBox("2x2"), collate=True)
+    assert report.is_printed, report.records()
+    assert report.films == 2
+    assert len(stored(printer)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("box", "step"),
+    [(FilmBox(size="11INX14IN"), "film"), (FilmBox(magnification="NONE"), "film"), (FilmBox("1x1", trim="YES"), None)],
+)
+def test_what_dcmprscp_does_not_offer_is_a_named_step(dcmprscp, box, step):
+    printer = dcmprscp()
+    report = print_images(printer.peer, [ramp(8)], box=box)
+    failed = [(row.step, row.status) for row in report if row.outcome is PrintOutcome.FAILED]
+    assert failed == ([(step, "0x0106")] if step else [])
+    assert report[-1].step == "delete film session"
+    assert len(stored(printer)[0]) == (0 if step else 1)
+
+
+def test_all_of_a_session_box_and_image_reaches_dcmprscp(dcmprscp):
+    printer = dcmprscp()
+    session = FilmSession(copies=4, priority="HIGH", medium="BLUE FILM", destination="PROCESSOR", label="CHEST")
+    box = FilmBox(
+        "1x2", orientation="LANDSCAPE", size="14INX17IN", magnification="CUBIC", smoothing="1", border="150", empty="20", most=300,
+        trim="YES", resolution="HIGH", illumination=1800, ambient=12,
+    )  # fmt: skip
+    image = FilmImage(
+        bytes(range(200)) * 2, 20, 20, polarity="REVERSE", width_mm=120.5, too_large="CROP", magnification="REPLICATE"
+    )
+    assert print_images(printer.peer, [image], session=session, box=box, lut=FilmLut("LIN OD")).is_printed
+    ((film,), (hardcopy,)) = stored(printer)
+    content = film.FilmBoxContentSequence[0]
+    assert (content.ImageDisplayFormat, content.FilmOrientation, content.FilmSizeID) == (r"STANDARD\1,2", "LANDSCAPE", "14INX17IN")
+    assert (content.MagnificationType, content.SmoothingType, content.BorderDensity, content.Trim) == ("CUBIC", "1", "150", "YES")
+    assert (content.MaxDensity, content.EmptyImageDensity, content.RequestedResolutionID) == (300, "20", "HIGH")
+    assert (content.Illumination, content.ReflectedAmbientLight) == (1800, 12)
+    placed = film.ImageBoxContentSequence[0]
+    assert (placed.ImageBoxPosition, placed.Polarity, placed.MagnificationType) == (1, "REVERSE", "REPLICATE")
+    assert (float(placed.RequestedImageSize), placed.RequestedDecimateCropBehavior) == (120.5, "CROP")
+    assert film.PresentationLUTContentSequence[0].PresentationLUTShape == "LIN OD"
+    assert hardcopy.PixelData == image.pixels

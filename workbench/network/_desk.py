@@ -1,9 +1,10 @@
-"""What a printer holds for one association: film sessions, film boxes, image boxes, presentation LUTs.
+"""What a printer can do, and what it holds for one association: film sessions, film boxes, image boxes, LUTs.
 
 Knows: which belongs to which.
 Does not know: requests and responses, printers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
@@ -13,7 +14,42 @@ from workbench.entities import FilmBox, FilmImage, FilmLut, FilmSession, uid_che
 from workbench.errors import UidInvalid
 from workbench.network.providing import Refused
 
-__all__ = ["Box", "Desk", "ImageBox", "Session"]
+__all__ = ["Box", "Desk", "ImageBox", "PrinterModel", "Session"]
+
+
+@dataclass(frozen=True)
+class PrinterModel:
+    """What a printer can do.
+
+    Parameters
+    ----------
+    name : str
+        Printer Name (2110,0030).
+    least, most : int
+        Its range in hundredths of an optical density.
+    dots_per_inch : int
+        A larger image is made smaller, decimated, cropped or refused.
+    annotations : mapping of str to int
+        How many annotation boxes each Annotation Display Format ID gives.
+    collates : bool
+        Whether it prints a film session as a whole; if not, a film has to be printed before the next is created (0xC616).
+    must_match : bool
+        Whether a table has to have an entry for each value of an image's bits (0x0106).
+    queue : int
+        Films that wait while it is faulty; one more is refused (0xC601, 0xC602).
+    memory_bytes : int
+        For the images of one association (0xC605).
+    """
+
+    name: str = "WORKBENCH"
+    least: int = 20
+    most: int = 320
+    dots_per_inch: int = 300
+    annotations: Mapping[str, int] = field(default_factory=lambda: {"LABEL": 1, "BORDERS": 6})
+    collates: bool = True
+    must_match: bool = True
+    queue: int = 20
+    memory_bytes: int = 512 << 20
 
 
 @dataclass(frozen=True)

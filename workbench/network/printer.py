@@ -7,8 +7,8 @@ Does not know: how a film is drawn, how PDUs are framed.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pydicom.dataset import Dataset
@@ -19,7 +19,7 @@ from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import Film, FilmImage, html_table, plain
 from workbench.errors import AttributeUnusable, InputError
-from workbench.network._desk import Box, Desk, ImageBox, Session
+from workbench.network._desk import Box, Desk, ImageBox, PrinterModel, Session
 from workbench.network._films import (
     ANNOTATION_BOX,
     COLOR,
@@ -51,41 +51,6 @@ _OUT_OF_RANGE, _NO_CLASS, _CONFLICT, _MISSING, _NO_ACTION, _UNRECOGNIZED = 0x011
 _SIZES = frozenset({"8INX10IN", "8_5INX11IN", "10INX12IN", "10INX14IN", "11INX14IN", "11INX17IN", "14INX14IN", "14INX17IN",
                     "24CMX24CM", "24CMX30CM", "A4", "A3"})  # fmt: skip
 _MAGNIFICATIONS = frozenset({"", "NONE", "REPLICATE", "BILINEAR", "CUBIC"})
-
-
-@dataclass(frozen=True)
-class PrinterModel:
-    """What a printer can do.
-
-    Parameters
-    ----------
-    name : str
-        Printer Name (2110,0030).
-    least, most : int
-        Its range in hundredths of an optical density.
-    dots_per_inch : int
-        A larger image is made smaller, decimated, cropped or refused.
-    annotations : mapping of str to int
-        How many annotation boxes each Annotation Display Format ID gives.
-    collates : bool
-        Whether it prints a film session as a whole; if not, a film has to be printed before the next is created (0xC616).
-    must_match : bool
-        Whether a table has to have an entry for each value of an image's bits (0x0106).
-    queue : int
-        Films that wait while it is faulty; one more is refused (0xC601, 0xC602).
-    memory_bytes : int
-        For the images of one association (0xC605).
-    """
-
-    name: str = "WORKBENCH"
-    least: int = 20
-    most: int = 320
-    dots_per_inch: int = 300
-    annotations: Mapping[str, int] = field(default_factory=lambda: {"LABEL": 1, "BORDERS": 6})
-    collates: bool = True
-    must_match: bool = True
-    queue: int = 20
-    memory_bytes: int = 512 << 20
 
 
 @dataclass(frozen=True)
