@@ -11,18 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from workbench.entities import PatientRef, Peer, Reference, Rows, html_safe, uid_checked
+from pydicom.dataset import Dataset
+
+from workbench.entities import InstanceRef, PatientRef, Peer, Reference, Rows, SeriesRef, html_safe, uid_checked
 from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure, UidInvalid
 from workbench.network import _expected, contexts
-from workbench.network._conversation import Response
+from workbench.network._conversation import Conversation, Response
 from workbench.network._expected import Counted, Expected, Wanted, conversing, refusal
 from workbench.network._intake import ArchiveLike, Intake
 from workbench.network._landing import landing
 from workbench.network._wado import Stopped, fetch
 from workbench.network.addressbook import as_peer
+from workbench.network.find import find
+from workbench.network.negotiation import QueryOptions, proposal
 from workbench.network.security import tls_of
 from workbench.network.statuses import CANCELLED, words
-from workbench.standard import storage_classes
+from workbench.standard import UNIQUE_KEYS, storage_classes
 
 __all__ = ["RetrieveReport", "Retrieved", "retrieve"]
 
@@ -74,6 +78,8 @@ class RetrieveReport(Rows[Retrieved]):
         Whether the caller stopped it.
     notes : tuple of str
         What is in doubt, or was not there.
+    granted : frozenset of str
+        What the peer granted beyond the baseline: relational, or nothing.
     """
 
     row_type: ClassVar[type | None] = Retrieved
@@ -81,6 +87,7 @@ class RetrieveReport(Rows[Retrieved]):
     seconds: float = 0.0
     cancelled: bool = False
     notes: tuple[str, ...] = ()
+    granted: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, rows: Iterable[Retrieved], *, method: str, seconds: float, cancelled: bool, notes: Iterable[str]) -> Self:
@@ -131,6 +138,7 @@ def retrieve(
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
     move_port: int = 0,
+    relational: bool = False,
 ) -> RetrieveReport:
     """Fetch instances from a peer.
 
@@ -152,6 +160,10 @@ def retrieve(
         Polled; when it is true the peer is asked to stop (C-CANCEL). The rows say what was kept until then.
     move_port : int
         The port at which C-MOVE brings instances to us: the one that the peer knows for ``peer.calling_ae_title``.
+    relational : bool
+        Whether a reference may lack the UIDs of the levels above. They are asked for, by a relational query or level by level;
+        relational retrieval is proposed (PS3.4 C.5.2.1, C.5.3.1), and where it is granted instances of several series are
+        asked for together.
 
     Returns
     -------
@@ -169,7 +181,7 @@ def retrieve(
     if method not in {None, "auto", "get", "move", "web"}:
         raise InputError(f"method is get, move, web or auto, not {method!r}.")
     peer = as_peer(peer)
-    asked = _expected.checked(refs)
+    asked = _expected.checked(refs, relational=relational)
     way = method or peer.retrieve_by
     if way == "auto":
         way = "web" if peer.web_url else "get"
@@ -178,7 +190,9 @@ def retrieve(
         may_move = False
     start = time.monotonic()
     with Intake(into, progress=progress) as intake:
-        task = _Task(peer, intake, cancel or _never, move_port)
+        task = _Task(peer, intake, cancel or _never, move_port, relational)
+        if relational:
+            asked = task.completed(asked, via="web" if way == "web" else "dimse")
         way = task.run(way, asked, may_move=may_move)
         if task.refused and not task.here and (task.expected.instances or not task.expected.is_known):
             raise task.refused
@@ -191,6 +205,13 @@ def _never() -> bool:
     return False
 
 
+def _reference(kind: type[SeriesRef | InstanceRef], answer: Dataset) -> Reference:
+    told = {name: str(answer.get(name) or "") for name in (*UNIQUE_KEYS.values(), "SOPClassUID")}
+    if kind is SeriesRef:
+        return SeriesRef(told["StudyInstanceUID"], told["SeriesInstanceUID"])
+    return InstanceRef(told["StudyInstanceUID"], told["SeriesInstanceUID"], told["SOPClassUID"], told["SOPInstanceUID"])
+
+
 @dataclass(slots=True)
 class _Task:
     """One retrieval under way."""
@@ -199,6 +220,9 @@ class _Task:
     intake: Intake
     caller_cancels: Callable[[], bool]
     move_port: int
+    relational: bool = False
+    is_granted: bool = False
+    unknown: list[str] = field(default_factory=list)
     expected: Expected = field(default_factory=Expected)
     cancelled: bool = False
     final: Response | None = None
@@ -211,6 +235,37 @@ class _Task:
         """Whether to stop: the caller says so, or there is no space left."""
         self.cancelled = self.cancelled or self.caller_cancels()
         return self.cancelled or self.intake.is_full
+
+    def completed(self, refs: list[Reference], *, via: Literal["dimse", "web"]) -> list[Reference]:
+        """Return references with the UIDs of the levels above, as the peer tells them."""
+        found: list[Reference] = []
+        for kind in (SeriesRef, InstanceRef):
+            lacking = {list(ref.keys().values())[-1]: ref for ref in refs if isinstance(ref, kind) and not all(ref.keys().values())}
+            uids = list(lacking)
+            for start in range(0, len(uids), _expected.AT_ONCE):
+                keys = {UNIQUE_KEYS[kind.level]: uids[start : start + _expected.AT_ONCE]}
+                answers = find(self.peer, level=kind.level, keys=keys, relational=True, via=via, cancel=self.cancel)
+                for answer in answers:
+                    ref = _reference(kind, answer)
+                    lacking.pop(list(ref.keys().values())[-1], None)
+                    found.append(ref)
+            self.unknown += [f"{kind.level.lower()} {uid}" for uid in lacking]
+        return [ref for ref in refs if all(ref.keys().values())] + found
+
+    @property
+    def extended(self) -> QueryOptions:
+        """What to propose."""
+        return QueryOptions(relational=self.relational)
+
+    def _requests(self, wanted: list[Wanted], conversation: Conversation, sop_class_uid: str) -> list[Wanted]:
+        """Return what to ask for: instances of several series at once where relational retrieval was granted."""
+        answer = conversation.extended.get(sop_class_uid, b"")
+        self.is_granted = self.relational and QueryOptions.of(answer).relational
+        if not self.is_granted:
+            return wanted
+        uids = [uid for one in wanted for uid in one.sop_instance_uids]
+        together = [Wanted("", "", tuple(uids[k : k + _expected.AT_ONCE])) for k in range(0, len(uids), _expected.AT_ONCE)]
+        return [one for one in wanted if not one.sop_instance_uids] + together
 
     def run(self, way: str, refs: list[Reference], *, may_move: bool) -> str:
         """Fetch; return which way was gone."""
@@ -265,11 +320,17 @@ class _Task:
         roles = sorted({str(context.abstract_syntax) for context in proposed})
         with (
             self._rows_tell(),
-            conversing(self.peer, [*contexts.service(_GET), *proposed], roles=roles, receive=self.intake.receiving) as conversation,
+            conversing(
+                self.peer,
+                [*contexts.service(_GET), *proposed],
+                roles=roles,
+                receive=self.intake.receiving,
+                extended=proposal(_GET, self.extended),
+            ) as conversation,
         ):
             if not conversation.offers(_GET):
                 raise ContextRejected(f"{self.peer} does not offer C-GET in the Study Root model (PS3.4 C.4.3). Use method='move'.")
-            for one in wanted:
+            for one in self._requests(wanted, conversation, _GET):
                 for response in conversation.ask("C-GET", _GET, one.identifier(), cancel=self.cancel):
                     self._note("C-GET", response)
 
@@ -277,12 +338,13 @@ class _Task:
         """C-MOVE to a server of our own, which listens for as long as this takes."""
         if self.expected.is_known and not self.expected.instances:
             return
-        with self._rows_tell(), conversing(self.peer, contexts.service(_MOVE)) as conversation:
+        extended = proposal(_MOVE, self.extended)
+        with self._rows_tell(), conversing(self.peer, contexts.service(_MOVE), extended=extended) as conversation:
             known = frozenset(self.expected.instances) if self.expected.is_known else None
             title, tls = self.peer.calling_ae_title, tls_of(self.peer)
             host = conversation.local_host
             with landing(self.intake, title=title, host=host, port=self.move_port, known=known, tls=tls) as port:
-                for one in self.expected.wanted:
+                for one in self._requests(self.expected.wanted, conversation, _MOVE):
                     asked = one.identifier()
                     came = self.intake.so_far
                     for response in conversation.ask("C-MOVE", _MOVE, asked, destination=title, cancel=self.cancel, came=came):
@@ -360,14 +422,16 @@ class _Task:
         arrivals = self.intake.arrivals
         rows = [self._row(uid, ref.sop_class_uid) for uid, ref in self.expected.instances.items()]
         rows += [self._row(uid, a.sop_class_uid) for uid, a in arrivals.items() if uid not in self.expected.instances]
-        notes = [*self.expected.notes, *(f"The peer has nothing of {what}." for what in self.expected.absent)]
+        notes = [*self.expected.notes, *(f"The peer has nothing of {what}." for what in [*self.expected.absent, *self.unknown])]
         if self.broken:
             notes.append(f"{self.broken} parts of the answer were not DICOM.")
         if self.trouble and not any(row.outcome == "missing" for row in rows):
             notes.append(str(self.trouble))
         if not self.expected.is_known and self.final is not None and self.final.failed:
             notes.append(f"The peer says that {self.final.failed} sub-operations failed.")
-        return RetrieveReport.of(rows, method=method, seconds=seconds, cancelled=self.cancelled, notes=notes)
+        report = RetrieveReport.of(rows, method=method, seconds=seconds, cancelled=self.cancelled, notes=notes)
+        report.granted = frozenset({"relational"} if self.is_granted else ())
+        return report
 
     def _row(self, uid: str, sop_class_uid: str) -> Retrieved:
         arrival = self.intake.arrivals.get(uid)
