@@ -39,6 +39,7 @@ _CAPTURED = builders.keywords("patient", "general-study", "patient-study", "gene
     "AcquisitionDateTime", "ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime",
 }  # fmt: skip
 _OPPOSITE = MappingProxyType(dict(zip("LRHFAP", "RLFHPA", strict=True)))
+_FIRST_SHOWN, _LAST_SHOWN = 17, 41  # slices about the hot spheres
 _SUV_WHITE, _CT_BLACK_HU, _CT_WHITE_HU = 8.0, -160.0, 240.0
 
 
@@ -204,7 +205,7 @@ def _true_color(profile: Profile, _step: Step, rows: Mapping[str, Row]) -> list[
 def _shown(profile: Profile, look: Look, *, many: int) -> tuple[Dataset, NDArray[np.uint8], list[float]]:
     """Return the phantom that a screen shows, its frames (frames, rows, columns[, 3]), and where they lie in mm."""
     if {_CT, _PET} & {claimed.uid for claimed in objects(profile)}:
-        chosen = np.linspace(0, len(_scan().ct) - 1, many + 2).round().astype(int)[1:-1]
+        chosen = np.linspace(_FIRST_SHOWN, _LAST_SHOWN, many + 2).round().astype(int)[1:-1]
         frames = np.stack([_fused(int(i)) if look.in_color else _windowed(int(i)) for i in chosen])
         return _scan().ct[chosen[0]], frames, [float(_scan().ct[i].SliceLocation) for i in chosen]
     eye = phantoms.fundus() if look.in_color else phantoms.endothelium().image
