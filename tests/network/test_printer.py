@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
@@ -442,3 +444,27 @@ def test_a_server_without_an_archive_offers_neither_storage_nor_queries():
         report = store(server.peer, [planted_ct().dataset])
         assert not any(row.outcome == "stored" for row in report)
         assert "1.2.840" not in repr(server)
+
+
+def test_many_users_print_at_once_while_the_printer_reports():
+    printer = Printer(kept=100)
+    big = FilmImage(bytes(range(256)) * 2048, 512, 1024)
+    with Server(None, providers=[printer]) as server, ThreadPoolExecutor(9) as pool:
+        jobs = [pool.submit(print_images, server.peer, [big] * 3, box=FilmBox("1x1")) for _ in range(8)]
+        stop = threading.Event()
+
+        def report():
+            while not stop.wait(0.005):
+                printer.warn("SUPPLY LOW")
+                printer.recover()
+
+        reporter = pool.submit(report)
+        try:
+            reports = [job.result(60) for job in jobs]
+        finally:
+            stop.set()
+        reporter.result(5)
+    assert [report.films for report in reports] == [3] * 8
+    assert all(report.is_printed for report in reports)
+    assert [film.images for film in printer.films] == [(big,)] * 24
+    assert sum(row.step == "printer event" for report in reports for row in report) > 0
