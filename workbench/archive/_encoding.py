@@ -13,7 +13,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from workbench.entities import uid_checked
 from workbench.errors import AttributeUnusable
-from workbench.files import meta_bytes
+from workbench.files import character_sets, meta_bytes
 
 __all__ = ["encoded"]
 
@@ -46,6 +46,11 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str | None) -> bytes:
             dcmwrite(file, shallow, implicit_vr=False, little_endian=True, force_encoding=True)
     except Exception as error:  # noqa: BLE001 - whatever the library stumbles over; its text may repeat the value
         tag = re.search(r"\([0-9A-F]{4},[0-9A-F]{4}\)", str(error))
+        if isinstance(error, character_sets.NotEncodable):
+            raise AttributeUnusable(
+                f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has characters that its "
+                "Specific Character Set (0008,0005) does not have (PS3.5 6.1). 'ISO_IR 192' has all."
+            ) from None
         raise AttributeUnusable(
             f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has a value "
             f"that does not fit its value representation ({type(error).__name__}; PS3.5 6.2)."

@@ -7,14 +7,15 @@ Values are converted here and not by pydicom's elements, whose warnings quote th
 """
 
 import struct
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from functools import lru_cache
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+
+from workbench.files import character_sets
 
 __all__ = ["CHARACTER_SET", "ONE_TEXT", "dataset_text", "decoded", "dictionary_vr", "encodings_of", "tidy"]
 
@@ -24,27 +25,14 @@ ONE_TEXT = frozenset({"LT", "ST", "UR", "UT"})
 #: Value representations whose characters are those of Specific Character Set (PS3.5 6.1.2.3).
 _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _DEFAULT = "iso8859"  # as pydicom has it for ISO_IR 6
-_DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D}  # they reset code extensions (PS3.5 6.1.2.5.3)
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 
 
 @lru_cache(maxsize=256)
 def encodings_of(declared: bytes) -> tuple[str, ...]:
-    """Return the Python encodings for the value of Specific Character Set (0008,0005), all of them fit to decode any bytes."""
-    return _fit(convert_encodings(declared.decode("ascii", "replace").replace("\0", "").strip().split("\\")))
-
-
-def _fit(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the encodings, with the default repertoire in place of what only has the name of a codec, as ``hex`` has."""
-    return tuple(name if _is_fit(name) else _DEFAULT for name in names) or (_DEFAULT,)
-
-
-@lru_cache(maxsize=256)
-def _is_fit(name: str) -> bool:
-    try:
-        return isinstance(b"A\xe9\xff".decode(name, "replace"), str)
-    except (LookupError, ValueError):
-        return False
+    """Return the Python encodings for the value of Specific Character Set (0008,0005)."""
+    terms = declared.decode("ascii", "replace").replace("\0", "").split("\\")
+    return tuple(character_sets.encodings_of_terms([term.strip() for term in terms]))
 
 
 def decoded(raw: bytes, vr: str, encodings: Sequence[str], order: str = "<") -> str:
@@ -71,9 +59,11 @@ def decoded(raw: bytes, vr: str, encodings: Sequence[str], order: str = "<") -> 
         if len(raw) % size:
             raise ValueError(f"{vr} has {size} bytes a value")
         return "\\".join(map(str, struct.unpack(f"{order}{len(raw) // size}{code}", raw)))
-    if raw.isascii() and b"\x1b" not in raw and encodings[0] != "shift_jis":
+    if raw.isascii() and b"\x1b" not in raw:
         return tidy(raw.decode("ascii"), vr)
-    return tidy(decode_bytes(raw, encodings, _DELIMITERS) if vr in _TEXT else raw.decode("latin-1"), vr)
+    if vr not in _TEXT:
+        return tidy(raw.decode("latin-1"), vr)
+    return tidy(character_sets.spelled(character_sets.decoded(raw, encodings, vr=vr)), vr)
 
 
 def tidy(text: str, vr: str) -> str:
@@ -109,15 +99,15 @@ def dataset_text(dataset: Dataset, tag: int, vr: str) -> str | None:
         if isinstance(own, RawDataElement):
             encodings = encodings_of(own.value or b"")
         elif own is not None:
-            encodings = convert_encodings(own.value)
-        names = _fit([encodings] if isinstance(encodings, str) else encodings)
+            encodings = character_sets.encodings_of_terms(own.value)
+        names = (encodings,) if isinstance(encodings, str) else tuple(encodings)
         return decoded(element.value or b"", vr, names, "<" if element.is_little_endian else ">")
     value = None if element is None else element.value
     if value is None or isinstance(value, bytes):
         return ""
     several = isinstance(value, list | tuple | MutableSequence)
     text = tidy("\\".join(map(_one, value)) if several else _one(value), vr)
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()  # no lone surrogates
+    return text if text.isascii() else character_sets.spelled(text).encode("utf-8", "replace").decode()  # no lone surrogates
 
 
 def _one(value: Any) -> str:

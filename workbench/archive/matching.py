@@ -10,6 +10,7 @@ by a backslash. So a query in one character set finds what was stored in another
 import calendar
 import contextlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -59,11 +60,15 @@ _DATETIME = re.compile(
 def folded(name: str) -> str:
     """Return a person name as it is compared: without case, and without what is left empty at the end of a group.
 
+    A letter with its accent is one character, also where it is written as two.
+
     Examples
     --------
     >>> folded("Doe^Jane^^=山田^花子")
     'doe^jane=山田^花子'
     """
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
     return "=".join(group.strip().rstrip("^").rstrip() for group in name.casefold().split("=")).rstrip("=")
 
 

@@ -13,6 +13,7 @@ from workbench.entities.peers import Peer, Timeouts, ae_title_checked
 from workbench.entities.references import InstanceRef, PatientRef, Reference, SeriesRef, StudyRef, uid_checked
 from workbench.entities.rows import Rows
 from workbench.entities.terminal import text_table
+from workbench.entities.text import ESCAPED_BYTES as ESCAPED_BYTES
 from workbench.entities.text import cell_safe, html_safe, html_table, plain
 
 __all__ = [

@@ -7,15 +7,19 @@ Does not know: DICOM, tables, files.
 import html
 import re
 
-__all__ = ["cell_safe", "html_safe", "html_table", "plain"]
+__all__ = ["ESCAPED_BYTES", "cell_safe", "html_safe", "html_table", "plain"]
 
-# C0 and C1 controls, DEL, and the bidirectional overrides and isolates of Unicode TR9.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: The first of 256 private characters that stand for bytes that could not be decoded.
+ESCAPED_BYTES = 0xEF00
+# C0 and C1 controls, DEL, the bidirectional overrides and isolates of Unicode TR9, and bytes that could not be decoded.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\uef00-\uefff]")
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width forms start formulas too
 
 
 def plain(value: object) -> str:
     r"""Return `value` as text in which no character acts on a terminal, a log or the reading direction.
+
+    A byte that could not be decoded is shown as ``\xFC``.
 
     Examples
     --------
@@ -29,6 +33,8 @@ def _picture(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)
+    if code >= ESCAPED_BYTES:
+        return f"\\x{code - ESCAPED_BYTES:02X}"
     return "␡" if code == 0x7F else "�"
 
 
@@ -49,7 +55,9 @@ def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int =
         return f"<p>{html_safe(caption)} (empty)</p>" if caption else "<p>(empty)</p>"
     head = "".join(f"<th style='text-align:left'>{html_safe(name)}</th>" for name in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td style='text-align:left'>{html_safe('' if value is None else value)}</td>" for value in row.values()) + "</tr>"
+        "<tr>"
+        + "".join(f"<td style='text-align:left'>{html_safe('' if value is None else value)}</td>" for value in row.values())
+        + "</tr>"
         for row in rows[:limit]
     )
     more = f"<p>… and {len(rows) - limit} more</p>" if len(rows) > limit else ""

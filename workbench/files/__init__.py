@@ -4,7 +4,7 @@ Knows: files of PS3.10, encoded datasets, temporary names.
 Does not know: archives, networks, what a dataset means.
 """
 
-from workbench.files import given
+from workbench.files import character_sets, given
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 from workbench.files.reading import Limits, Reading, read
 from workbench.files.whole import INCOMPLETE_FILES, UnfinishedFile, is_full, name_once, save, sync_folder, write_whole
@@ -17,6 +17,7 @@ __all__ = [
     "Part10",
     "Reading",
     "UnfinishedFile",
+    "character_sets",
     "given",
     "is_full",
     "meta_bytes",

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -22,6 +21,8 @@ from pydicom.uid import UID
 from workbench.entities import Finding, Findings, Severity
 from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
 from workbench.files._contents import missing_content
+from workbench.files._text_findings import text_findings
+from workbench.files.character_sets import encodings_of_terms
 from workbench.files.encoding import Encoding, Source, encoding_of, guess_encoding, open_source, what_it_looks_like
 from workbench.files.inflating import inflated
 from workbench.files.part10 import is_prefixed, meta_start, parse_meta
@@ -147,6 +148,7 @@ def read(source: Path | str | bytes | BinaryIO, *, limits: Limits | None = None,
         structure = walk(job.source, offset, encoding, nesting_limit=limits.nesting)
         _judge(job, structure, meta)
         dataset = _parsed(job, data, structure, encoding, offset, stop_before_pixels=stop_before_pixels)
+        _judge_text(job, dataset)
     whole = FileDataset(
         str(source) if isinstance(source, Path | str) else io.BytesIO(), dataset, preamble, meta,
         is_implicit_VR=not encoding.is_explicit, is_little_endian=encoding.is_little_endian,
@@ -309,6 +311,15 @@ def _judge(job: _Job, structure: Structure, meta: FileMetaDataset) -> None:
             job.incomplete("PS3.3 A", text, Severity.WARNING)
 
 
+def _judge_text(job: _Job, dataset: Dataset) -> None:
+    """Say which text can't be decoded; nothing of it is lost."""
+    try:
+        for section, message, remedy in text_findings(dataset):
+            job.say(Severity.WARNING, section, message, remedy)
+    except Exception as error:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
+        job.say(Severity.WARNING, "PS3.5 6.1", f"The text could not be looked at ({type(error).__name__}).")
+
+
 def _parsed(
     job: _Job, stream: BinaryIO, structure: Structure, encoding: Encoding, offset: int, *, stop_before_pixels: bool
 ) -> Dataset:
@@ -332,7 +343,7 @@ def _parsed(
         except Exception as error:  # noqa: BLE001 - as above
             name = f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"
             job.incomplete("PS3.5 7", f"{name} can't be parsed ({type(error).__name__}) and is left out.")
-    dataset.set_original_encoding(*arguments, convert_encodings(dataset.get("SpecificCharacterSet")))
+    dataset.set_original_encoding(*arguments, encodings_of_terms(dataset.get("SpecificCharacterSet")))
     return dataset
 
 

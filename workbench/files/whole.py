@@ -19,6 +19,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from workbench.errors import AttributeUnusable, StorageFull
+from workbench.files.character_sets import NotEncodable
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = ["INCOMPLETE_FILES", "UnfinishedFile", "is_full", "name_once", "save", "sync_folder", "write_whole"]
@@ -278,6 +279,11 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
                 raise
             # the library's text repeats the value, so only its kind and the tag are told
             tag = re.search(r"\([0-9A-F]{4},[0-9A-F]{4}\)", str(error))
+            if isinstance(error, NotEncodable):
+                raise AttributeUnusable(
+                    f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has characters that "
+                    "its Specific Character Set (0008,0005) does not have (PS3.5 6.1). 'ISO_IR 192' has all."
+                ) from None
             raise AttributeUnusable(
                 f"Instance {dataset.SOPInstanceUID} can't be encoded: {tag[0] if tag else 'an attribute'} has a value that "
                 f"does not fit its value representation ({type(error).__name__}; PS3.5 6.2)."
