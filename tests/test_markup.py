@@ -144,6 +144,11 @@ def shown(tmp_path_factory):
             "StoreReport": network.store(asked, [file, changed, other]), "Push": flows.exchange.push(asked, [other]),
             "table": inspection.table([image, other]),
         }  # fmt: skip
+        with network.trace(values=True) as recorded:
+            network.find(asked, keys={"PatientID": SHORT})
+        things |= {
+            "Trace": recorded, "TraceRows": recorded.rows, "TracePdus": recorded.pdus, "TraceContexts": recorded.contexts,
+        }  # fmt: skip
         yield {name: thing._repr_html_() for name, thing in things.items()}
 
 
@@ -173,6 +178,8 @@ def test_the_payload_is_there_to_be_read(shown):
         "Report of a release",
         "Release",
         "StorageClasses",
+        "TraceContexts",
+        "TracePdus",
         "TransferSyntaxes",
         "Conflicts",
         "Push",
