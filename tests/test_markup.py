@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import types
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -96,6 +97,27 @@ def told(image):
     return dataset
 
 
+def workflow(image):
+    """What shows a worklist, performed steps and storage commitment, made of hostile text."""
+    row = {"PatientName": LONG, "PatientID": SCRIPT, "Modality": "CT", "ScheduledStationAETitle": SHORT,
+           "ScheduledProcedureStepStartDate": "20261121"}  # fmt: skip
+    items, steps, reports = network.Worklist([row]), network.ProcedureSteps(strict=False), network.CommitmentReports()
+    told = Dataset()
+    for keyword in ("PerformedStationAETitle", "Modality", "PerformedProcedureStepID", "PatientName", "PatientID"):
+        setattr(told, keyword, LONG)
+    told.PerformedProcedureStepStartDate, told.PerformedProcedureStepStartTime = "20261121", "120000"
+    told.PerformedProcedureStepStatus, told.ScheduledStepAttributesSequence = "IN PROGRESS", [Dataset()]
+    told.ScheduledStepAttributesSequence[0].StudyInstanceUID = "1.2.3"
+    steps.create("1.2.3", told)
+    reports.expect([(SCRIPT, LONG)], peer=LONG)
+    commitment = network.Commitment(types.SimpleNamespace(keep_digests=lambda: None))
+    commitment.records = lambda: [{LONG: SCRIPT, "requestor": LONG}]
+    return {
+        "Worklist": items, "ProcedureSteps": steps, "ProcedureStep": network.ProcedureStep(LONG, SCRIPT, told),
+        "CommitmentReports": reports, "CommitmentReport": reports.report(), "Commitment": commitment,
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """Every object that shows itself as HTML, made of hostile text, by the name of its class."""
@@ -131,6 +153,7 @@ def shown(tmp_path_factory):
         "RetrieveReport": network.RetrieveReport.of(
             [network.Retrieved(LONG, SCRIPT, LONG, 1, SCRIPT, 0)], method="get", seconds=0, cancelled=False, notes=[LONG, SCRIPT]
         ),
+        **workflow(image),
         "StorageClasses": workbench.standard.storage_classes(), "TransferSyntaxes": workbench.standard.transfer_syntaxes(),
     }  # fmt: skip
     with Department(folder / "archive", instances=[image, other], ae_title=SHORT) as department:

@@ -93,7 +93,7 @@ def ask(orthanc, archive_peer, refs):
 
 def test_orthanc_asks_for_what_we_have(orthanc, images, archive):
     """S10: the damaged one is reported as such, with its reason; so are the others that can't be answered for."""
-    commitment = Commitment(archive, known_peers=[orthanc.peer])
+    commitment = Commitment(archive)  # the server knows where Orthanc is
     refs = [archive.add(image) for image in images]
     flipped(archive.path(refs[1]))
     pairs = [[ref.sop_class_uid, ref.sop_instance_uid] for ref in refs]

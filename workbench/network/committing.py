@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -109,7 +109,7 @@ class Commitment:
     archive : Archive
         What is answered for. From now on it keeps the digest of each instance that comes.
     known_peers : mapping of str to Peer, or iterable of Peer
-        Where a report can go on a new association, by the AE title that asked.
+        Where a report can go on a new association, by the AE title that asked; beside those that the server knows.
     report : {"auto", "same", "new"}
         On which association: ``"auto"`` on that of the request while its requestor keeps it open, otherwise on a new one.
     attempts : int
@@ -151,6 +151,7 @@ class Commitment:
         self._classes = frozenset(each.uid for each in storage_classes())
         self._jobs: dict[str, _Job] = {}
         self._repeats: list[_Job] = []
+        self._known_as: Callable[[str], Peer | None] = lambda _title: None
         self._waiting: set[_Job] = set()
         self._lock = threading.Lock()
         self._to_check: queue.SimpleQueue[_Job] = queue.SimpleQueue()
@@ -245,8 +246,13 @@ class Commitment:
             if job.is_taken:
                 self._elsewhere(job)
 
+    def meet(self, known_as: Callable[[str], Peer | None]) -> None:
+        """Learn of the peers that the server knows."""
+        self._known_as = known_as
+
     def _peer(self, job: _Job) -> Peer | None:
-        return next((peer for peer in self._known.values() if peer.ae_title == job.requestor), None)
+        own = next((peer for peer in self._known.values() if peer.ae_title == job.requestor), None)
+        return own or self._known_as(job.requestor)
 
     def _elsewhere(self, job: _Job) -> None:
         job.association = None

@@ -55,7 +55,8 @@ class Provider(Protocol):
     """A service that a server offers beside verification, storage and query/retrieve.
 
     It may also have `reversible`, those of its SOP classes for which the association's requestor may be the SCP
-    (PS3.7 D.3.3.4), and ``idle(association)``, called while no message waits, in which it may send requests of its own.
+    (PS3.7 D.3.3.4); ``idle(association)``, called while no message waits, in which it may send requests of its own; and
+    ``meet(known_as)``, called once with what gives the peer of an AE title, None where the server knows none.
     """
 
     @property

@@ -173,6 +173,9 @@ class Server:
         self._inside: set[Acceptor] = set()
         self._classes = frozenset(c.uid for c in storage_classes())
         self._provided = frozenset(uid for provider in self.providers for uid in provider.sop_classes)
+        for provider in self.providers:
+            if meet := getattr(provider, "meet", None):
+                meet(self._known_as)
         self._reversible = frozenset(uid for provider in self.providers for uid in getattr(provider, "reversible", ()))
         self._stored = self._refused = self._associations = 0
 
@@ -314,7 +317,7 @@ class Server:
             if self._is_storage(uid):
                 storing.setdefault(uid, []).extend(offered)
             elif uid == VERIFICATION or (uid in MODELS and self.archive is not None) or uid in self._provided:
-                supported.append(build_context(uid, [syntax for syntax in _PLAIN if syntax in offered]))
+                supported.append(build_context(uid, self._offered(uid, _PLAIN)))
                 if uid in self._reversible:
                     supported[-1].scu_role = supported[-1].scp_role = True
         for uid, syntaxes in storing.items():
@@ -358,6 +361,9 @@ class Server:
         log.info("%s: associated, %d contexts", association.caller, len(contexts))
         receive = self.archive.receiving if self.archive is not None else _nowhere
         return StoreReceiver(contexts, receive=receive, answer=association.send_bytes, source_ae_title=source)
+
+    def _known_as(self, title: str) -> Peer | None:
+        return next((peer for peer in reversed(self._known) if peer.ae_title == title), None)
 
     def _idle(self, association: Acceptor) -> None:
         for provider in self.providers:
