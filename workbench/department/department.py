@@ -21,7 +21,7 @@ from workbench.department.modality import Modality
 from workbench.department.schedule import scheduled
 from workbench.entities import Peer, html_safe
 from workbench.errors import ServerRefused
-from workbench.network import Printer, ProcedureSteps, Server, Worklist
+from workbench.network import Commitment, Printer, ProcedureSteps, Server, Worklist
 
 __all__ = ["Department"]
 
@@ -89,7 +89,9 @@ class Department:
             systems = devices.profiles()
             self.worklist = Worklist(scheduled(systems.values()) if items is None else items)  # type: ignore[arg-type]
             self.steps, self.printer = ProcedureSteps(self.worklist), Printer()
-            self.server = self._started(Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers))
+            self.server = self._started(
+                Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers, providers=[Commitment(self.archive)])
+            )
             self.information_system = self._started(Server(None, ae_title="RIS", providers=[self.worklist, self.steps]))
             self.print_server = self._started(Server(None, ae_title="PRINTER", providers=[self.printer]))
         except BaseException:

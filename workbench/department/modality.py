@@ -24,7 +24,7 @@ from workbench.devices import Activity, Entity, Key, Profile
 from workbench.entities import Calling, Peer, Rows, SeriesRef, Timeouts, html_safe
 from workbench.errors import InputError, WorkbenchError
 from workbench.flows import filming
-from workbench.network import Found, Server, StoreReport, echo, find, free_port, procedure_step, retrieve, store, worklist
+from workbench.network import Found, Server, StoreReport, commit, echo, find, free_port, procedure_step, retrieve, store, worklist
 from workbench.standard import WORKLIST, Model, query_keys
 
 __all__ = ["Activities", "Done", "Modality", "Outcome"]
@@ -179,7 +179,7 @@ class Modality:
         acts: dict[str, Callable[[Activity], _Told]] = {
             "verify": self._verify, "worklist": self._worklist, "query": self._query, "retrieve": self._retrieve,
             "receive": self._receive, "acquire": self._acquire, "store": self._store, "step": self._report,
-            "print": self._print,
+            "commit": self._commit, "print": self._print,
         }  # fmt: skip
         began = time.monotonic()
         try:
@@ -337,6 +337,15 @@ class Modality:
             stored = store(server.peer, sent)
             outcome = Outcome.DONE if stored.complete else Outcome.FAILED
             return _Told(outcome, len(archive), f"{len(archive)} instances were received.", server.ae_title)
+
+    def _commit(self, activity: Activity) -> "_Told":
+        peer = self._needed("archive")
+        if not self.made:
+            return _Told(Outcome.DONE, 0, "There is nothing to be committed.", peer.ae_title)
+        report = commit(self._as(activity.entity, peer, activity.name), self.made)
+        count = report.counts().get("committed", 0)
+        told = next((row.message for row in report if row.outcome != "committed"), f"{count} instances are committed.")
+        return _Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
 
     def _print(self, activity: Activity) -> "_Told":
         """Print up to four gray images of one series on one film."""

@@ -5,8 +5,10 @@ Does not know: which items match.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
+from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
@@ -14,7 +16,7 @@ from pydicom.filewriter import write_dataset
 __all__ = ["ItemEncoder", "Remembered"]
 
 _CHARACTER_SET = 0x00080005
-_UNICODE = b"ISO_IR 192"
+_UNICODE = "ISO_IR 192"
 
 #: Encoded elements by item, syntax and place.
 Remembered = dict[tuple[int, bool, int], bytes]
@@ -35,12 +37,17 @@ class ItemEncoder:
 
     def __init__(self, identifier: Dataset, *, is_implicit: bool, remembered: Remembered) -> None:
         self._plan, self._is_implicit, self._remembered = _plan(identifier), is_implicit, remembered
-        self._character_set = self._header(_CHARACTER_SET, "CS", len(_UNICODE)) + _UNICODE
+        self._encoding = python_encoding[_UNICODE]
 
     def __call__(self, item: Dataset) -> bytes:
-        """Return an item encoded, with Specific Character Set where it has other than ASCII characters."""
+        """Return an item encoded, with Specific Character Set where it has other than ASCII characters: its own, or ISO_IR 192."""
+        term = self._term(item)
+        self._encoding = python_encoding[term]
         body = self._picked(item, self._plan)
-        return body if body.isascii() or _is_ascii(item) else self._character_set + body
+        if body.isascii() or _is_ascii(item):
+            return body
+        term += " " * (len(term) % 2)
+        return self._header(_CHARACTER_SET, "CS", len(term)) + term.encode() + body
 
     def _picked(self, item: Dataset, plan: list[tuple[int, str, Any]]) -> bytes:
         return b"".join(self._element(item, tag, vr, inner) for tag, vr, inner in plan)
@@ -59,10 +66,16 @@ class ItemEncoder:
             found = self._remembered[place] = self._encoded(single)
         return found
 
+    def _term(self, item: Dataset) -> str:
+        place = (id(item), self._is_implicit, _CHARACTER_SET)
+        if (found := self._remembered.get(place)) is None:
+            found = self._remembered[place] = (_own_term(item) or _UNICODE).encode()
+        return found.decode()
+
     def _encoded(self, dataset: Dataset) -> bytes:
         buffer = DicomBytesIO()
         buffer.is_implicit_VR, buffer.is_little_endian = self._is_implicit, True
-        write_dataset(buffer, dataset, parent_encoding="utf8")
+        write_dataset(buffer, dataset, parent_encoding=self._encoding)
         return buffer.getvalue()
 
     def _header(self, tag: int, vr: str, size: int) -> bytes:
@@ -81,6 +94,27 @@ def _plan(keys: Dataset) -> list[tuple[int, str, Any]]:
         for key in keys
         if key.tag != _CHARACTER_SET and key.tag.element
     ]
+
+
+def _own_term(item: Dataset) -> str | None:
+    """Return an item's own character set where that is one, without code extensions, and has all of its characters."""
+    term = item.get("SpecificCharacterSet")
+    if not isinstance(term, str) or term not in python_encoding:
+        return None
+    try:
+        "".join(_texts(item)).encode(python_encoding[term])
+    except UnicodeEncodeError:
+        return None
+    return term
+
+
+def _texts(dataset: Dataset) -> Iterator[str]:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _texts(item)
+        else:
+            yield str(element.value)
 
 
 def _is_ascii(dataset: Dataset) -> bool:

@@ -1,0 +1,185 @@
+"""The five systems perform what their statements say, in that order, as the implementation that they are."""
+
+import logging
+
+import pytest
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from workbench import devices
+from workbench.department import Department, Modality, Outcome, scheduled
+from workbench.errors import InputError, ProfileUnknown
+from workbench.network import Server, Worklist, trace
+
+WORKLIST = "1.2.840.10008.5.1.4.31"
+SYSTEMS = devices.names()
+
+
+@pytest.fixture(scope="module")
+def department():
+    with Department() as department:
+        yield department
+
+
+@pytest.fixture(scope="module")
+def performed(department):
+    """Every system once: what was recorded on the wire, the rows, the system as it stands afterwards."""
+    found = {}
+    for name, system in department.modalities.items():
+        with trace() as recorded:
+            rows = system.run()
+        found[name] = recorded, rows, system
+    return found
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_performs_its_activities_in_the_order_of_its_statement(performed, name):
+    _, rows, system = performed[name]
+    assert [(row.activity, row.does) for row in rows] == [(a.name, a.does) for a in system.profile.activities]
+    assert [row.message for row in rows if row.outcome is Outcome.FAILED] == []
+    assert rows.complete
+    assert {row.does for row in rows if row.outcome is Outcome.NOT_YET} <= {"media", "anonymise", "export"}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_what_it_proposes_is_what_its_statement_says(performed, name):
+    """C04: contexts on the wire -> pairs of SOP class and transfer syntax that the profile proposes, and no other."""
+    recorded, _, system = performed[name]
+    claimed = {(c.uid, UID(s).name[:64]) for c in devices.contexts(system.profile, role="SCU") for s in c.syntaxes}
+    own = {entity.implementation_class_uid for entity in system.profile.entities} - {None}
+    ours = {row.association for row in recorded.rows if row.name == "A-ASSOCIATE-RQ" and any(uid in row.note for uid in own)}
+    proposed = {(c.sop_class_uid, syntax) for c in recorded.contexts if c.association in ours for syntax in c.proposed}
+    assert proposed
+    assert proposed <= claimed
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if devices.keys(devices.profile(name), uid=WORKLIST)])
+def test_the_worklist_is_asked_for_the_keys_of_the_statement(name):
+    with Server(None, ae_title="RIS", providers=[Worklist(scheduled([devices.profile(name)]))]) as server, trace() as recorded:
+        found = Modality(name).ask(server.peer)
+    assert len(found) == 1
+    wanted = set()
+    for row in devices.keys(devices.profile(name), uid=WORKLIST):
+        wanted.add(".".join(keyword_for_tag(int(tag.strip("()").replace(",", ""), 16)) for tag in row.path.split(".")))
+    assert set(_asked(recorded)) - {"SpecificCharacterSet"} == wanted - {"SpecificCharacterSet"}
+
+
+def _asked(recorded):
+    """The keys of the query on the wire, with their values where these were recorded."""
+    (query,) = [row for row in recorded.rows if row.name == "C-FIND-RQ"]
+    found = {}
+    for key in query.identifier:
+        path, _, value = key.partition("=")
+        found[path.split("[")[0]] = value
+    return found
+
+
+def test_values_of_the_worklist_reach_the_objects_and_the_performed_step(performed, department):
+    _, _, scanner = performed["philips-vereos"]
+    item = scanner.item
+    for image in scanner.made:
+        assert image.StudyInstanceUID == item.StudyInstanceUID
+    patients = {(str(image.PatientName), image.PatientID, image.AccessionNumber) for image in scanner.made}
+    assert patients == {(str(item.PatientName), item.PatientID, item.AccessionNumber)}
+    steps = department.steps.table()
+    (step,) = steps[steps.PerformedStationAETitle == scanner.profile.entity("dicom-manager").ae_title].to_dict("records")
+    assert step["PerformedProcedureStepStatus"] == "COMPLETED"
+    assert step["instances"] == len(scanner.made)
+    (mine,) = [i for i in department.worklist.items if i.StudyInstanceUID == item.StudyInstanceUID]
+    assert mine.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == "COMPLETED"
+
+
+def test_what_was_sent_is_in_the_archive_and_committed(performed, department):
+    for name, (_, rows, system) in performed.items():
+        kept = {ref.sop_instance_uid for ref in department.archive}
+        assert {str(image.SOPInstanceUID) for image in system.made} <= kept, name
+        committed = [row.count for row in rows if row.does == "commit"]
+        assert committed in ([], [len(system.made)])
+    assert any(row.does == "commit" for row in performed["philips-vereos"][1])
+
+
+def test_what_was_printed_lies_on_the_light_box(performed, department):
+    printing = [name for name, (_, rows, _) in performed.items() if any(row.does == "print" and row.count for row in rows)]
+    assert printing == ["canon-vitrea-read", "philips-vereos"]
+    assert len(department.printer.films) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sent"),
+    [
+        ("meddream-videostation", "Doe^Jane", "*Doe*Jane*"),
+        ("optos-v2-vantage", "Doe", "*Doe*"),
+        ("topcon-sp1p", "Doe*", "Doe*"),
+        ("philips-vereos", "Doe", "Doe"),
+    ],
+)
+def test_names_become_keys_as_each_system_makes_them(name, value, sent):
+    with Server(None, ae_title="RIS", providers=[Worklist()]) as server, trace(values=True) as recorded:
+        Modality(name).ask(server.peer, values={"(0010,0010)": value})
+    assert _asked(recorded)["PatientName"] == sent
+
+
+def _many(count, **more):
+    return [
+        {
+            "PatientName": "Doe^Jane", "PatientID": str(number), "Modality": "OP", "ScheduledStationAETitle": "OPTOS-WRKQRY",
+            "ScheduledProcedureStepStartDate": "20261121", **more,
+        }
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def test_optos_takes_a_hundred_items_and_no_more():
+    with Server(None, ae_title="RIS", providers=[Worklist(_many(150))]) as server:
+        found = Modality("optos-v2-vantage").ask(server.peer, values={})
+    assert len(found) == 100
+    assert found.truncated
+
+
+def test_optos_discards_what_it_can_not_read_and_says_so(caplog):
+    cyrillic = Dataset()
+    cyrillic.SpecificCharacterSet = "ISO_IR 144"
+    cyrillic.PatientName, cyrillic.PatientID = "Иванов^Иван", "2"
+    step = Dataset()
+    step.Modality, step.ScheduledStationAETitle, step.ScheduledProcedureStepStartDate = "OP", "OPTOS-WRKQRY", "20261121"
+    cyrillic.ScheduledProcedureStepSequence = [step]
+    with Server(None, ae_title="RIS", providers=[Worklist([*_many(1), cyrillic])]) as server, caplog.at_level(logging.WARNING):
+        found = Modality("optos-v2-vantage").ask(server.peer, values={})
+    assert [item.PatientID for item in found] == ["0"]
+    assert "discarded 1 items in another character set" in caplog.text
+    assert "Иванов" not in caplog.text
+
+
+def test_a_system_alone_says_what_it_lacks():
+    rows = Modality("topcon-sp1p").run()
+    assert [row.outcome.value for row in rows] == ["not here", "not here", "not here", "done", "not here"]
+    assert rows[1].message == "No ris was given."
+    assert rows.complete
+
+
+def test_a_peer_that_is_not_there_is_a_row_that_failed(department):
+    gone = department.peers["archive"].but(port=1)
+    rows = Modality("topcon-sp1p", archive=gone).run()
+    assert {row.does: row.outcome.value for row in rows} == {
+        "verify": "failed", "worklist": "not here", "query": "failed", "acquire": "done", "store": "failed",
+    }  # fmt: skip
+    assert "Nothing listens" in rows[0].message
+    assert not rows.complete
+
+
+def test_it_stops_between_activities_when_asked(department):
+    assert len(department.modalities["topcon-sp1p"].run(cancel=lambda: True)) == 0
+
+
+def test_a_system_that_accepts_nothing_does_not_pretend():
+    with pytest.raises(InputError, match="accepts no associations"), Modality("topcon-sp1p").receiving():
+        pass
+    with pytest.raises(ProfileUnknown, match=r"Did you mean 'topcon-sp1p'\?"):
+        Modality("topcon")
+
+
+def test_it_shows_itself():
+    shown = Modality("topcon-sp1p")._repr_html_()
+    assert "Query Modality Worklist" in shown
+    assert "section 4.2.2.2.5" in shown
