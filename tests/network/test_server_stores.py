@@ -451,6 +451,7 @@ KEYS = {
 
 @pytest.mark.parametrize(("identifier", "expected"), KEYS.values(), ids=KEYS)
 def test_identifiers(asking, script, filled, identifier, expected):
+    """N23: identifiers without a level, with wild, long, private or wrong keys -> 0xA900 or the right result, within 2 s."""
     asking.message(1, find_rq(script), identifier(lambda tag, vr, value: long_element(script, tag, vr, value)))
     statuses, seconds = answers(asking, script)
     assert seconds < 2

@@ -185,6 +185,7 @@ def test_dcmqrscp_lets_one_of_eight_go_and_the_row_says_so(dcmqrscp, program, tm
 
 
 def test_a_destination_that_the_peer_does_not_know(dcmqrscp, orthanc_module, full, program, tmp_path):
+    """S04: C-MOVE to a destination that the peer does not know -> an error that names our AE title and what to do."""
     datasets = list(ct_series(1, rows=16))
     send(program, dcmqrscp.peer, written(tmp_path / "made", datasets))
     remedy = r"0xA801.*peer must know our AE title 'STRANGER' at this machine's address and port \d+.*move_port="
@@ -196,6 +197,7 @@ def test_a_destination_that_the_peer_does_not_know(dcmqrscp, orthanc_module, ful
 
 
 def test_a_destination_that_the_peer_cannot_reach(dcmqrscp, program, tmp_path, free_port):
+    """S04: C-MOVE to a destination that does not answer -> an error, and no hang."""
     datasets = list(ct_series(1, rows=16))
     send(program, dcmqrscp.peer, written(tmp_path / "made", datasets))
     with pytest.raises(StatusFailure, match="C-MOVE with status"):

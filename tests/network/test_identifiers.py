@@ -1,0 +1,73 @@
+"""Identifiers of responses are what pydicom's own reader makes of them."""
+
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+
+from workbench.network._identifiers import identifier
+from workbench.network._items import ItemEncoder
+
+text = st.text(
+    st.characters(codec="utf-8", exclude_characters="\\^=\r\n\f\t\x1b\x00", exclude_categories=["Cc", "Cs"]), max_size=20
+)
+
+
+def encoded(dataset, *, is_implicit):
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = is_implicit, True
+    write_dataset(buffer, dataset)
+    return buffer.getvalue()
+
+
+def item(name="Müller^Jörg", description="Both eyes", rows=70):
+    step, dataset = Dataset(), Dataset()
+    step.Modality, step.ScheduledProcedureStepDescription = "OP", description
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.PatientName, dataset.PatientID, dataset.Rows, dataset.StudyDate = name, "", rows, "20240115"
+    dataset.ScheduledProcedureStepSequence = [step]
+    return dataset
+
+
+@given(text, text, st.integers(0, 65535), st.booleans())
+def test_the_same_as_the_patient_reader(name, description, rows, is_implicit):
+    data = encoded(item(name, description, rows), is_implicit=is_implicit)
+    ours = identifier(data, is_implicit=is_implicit)
+    theirs = read_dataset(BytesIO(data), is_implicit, is_little_endian=True)
+    assert ours == theirs
+    assert str(ours.PatientName) == str(theirs.PatientName)
+
+
+@pytest.mark.parametrize("declared", ["ISO_IR 100", ["", "ISO 2022 IR 87"], "GB18030"])
+def test_character_sets(declared):
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = declared
+    dataset.PatientName = {"ISO_IR 100": "Müller", "GB18030": "王^小东"}.get(str(declared), "Yamada=山田^太郎")
+    data = encoded(dataset, is_implicit=False)
+    assert str(identifier(data, is_implicit=False).PatientName) == str(dataset.PatientName)
+
+
+def test_explicit_where_implicit_was_agreed_is_read_all_the_same():
+    data = encoded(item(), is_implicit=False)
+    assert identifier(data, is_implicit=True).PatientName == "Müller^Jörg"
+
+
+@pytest.mark.parametrize("is_implicit", [True, False])
+def test_items_are_encoded_as_pydicom_would(is_implicit):
+    step, keys = Dataset(), Dataset()
+    step.Modality, step.ScheduledStationName = "", ""
+    keys.PatientName, keys.PatientID, keys.AccessionNumber, keys.ScheduledProcedureStepSequence = "", "", "", [step]
+    remembered = {}
+    encode = ItemEncoder(keys, is_implicit=is_implicit, remembered=remembered)
+    scheduled = item()
+    read = read_dataset(BytesIO(encode(scheduled)), is_implicit, is_little_endian=True)
+    assert read.SpecificCharacterSet == "ISO_IR 192"
+    assert (read.PatientName, read.AccessionNumber, len(read)) == ("Müller^Jörg", "", 5)
+    assert (read.ScheduledProcedureStepSequence[0].Modality, len(read.ScheduledProcedureStepSequence[0])) == ("OP", 2)
+    assert remembered
+    assert encode(scheduled) == encode(scheduled)
