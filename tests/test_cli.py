@@ -173,6 +173,19 @@ def series(department):
     return next(ref for ref in department.archive if department.archive.open(ref).get("Rows") == 64 and "2.25.7985" not in str(ref))
 
 
+# ------------------------------------------------------------ the wire
+def test_a_command_writes_what_passed_on_the_wire(desk, department, tmp_path):
+    page = tmp_path / "trace.html"
+    assert "The trace is in" in desk.run("find", "demo", "PatientName=*", "--trace", page).stderr
+    text = page.read_text(encoding="utf-8")
+    assert "<b>C-FIND-RQ</b>" in text
+    names = {str(department.archive.open(ref).PatientName) for ref in department.archive}
+    assert names
+    assert not [name for name in names if name in text]
+    desk.run("echo", "WRONG@127.0.0.1:" + str(department.peer.port), "--trace", page, code=3)
+    assert "called AE title not recognized" in page.read_text(encoding="utf-8")
+
+
 # ------------------------------------------------------------ the way through the README
 def test_the_main_way(desk, department, series, tmp_path):
     study = series.study_instance_uid

@@ -15,7 +15,7 @@ from workbench import phantoms
 from workbench.archive import Archive
 from workbench.entities import StudyRef
 from workbench.errors import NetworkError
-from workbench.network import Server, Trace, echo, find, retrieve, store, trace, worklist
+from workbench.network import Server, Trace, echo, find, retrieve, security, store, trace, worklist
 from workbench.network._wire import Message, Notice, Pdu, Stream, negotiation
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
@@ -186,6 +186,28 @@ def test_nothing_is_recorded_outside_of_a_block(server):
         pass
     assert echo(server.peer)
     assert repr(recorded) == "<Trace of 0 associations, 0 rows>"
+
+
+def test_an_association_in_tls_is_seen_from_both_sides(archive, images, tmp_path):
+    authority = security.test_authority(tmp_path / "authority")
+    with trace() as recorded, Server(archive, ae_title="DOOR", tls=authority.server) as server:
+        peer = server.peer.but(tls=authority.client)
+        assert store(peer, images[:2]).complete
+        brought = []
+        assert retrieve(peer, [StudyRef(str(images[0].StudyInstanceUID))], into=brought.append, method="get").complete
+    asked = [(row.direction, row.sop_instance_uid) for row in recorded.rows if row.name == "C-STORE-RQ"]
+    assert len(asked) == 8
+    assert {(way, uid) for way, uid in asked} == {(way, str(i.SOPInstanceUID)) for way in ("sent", "received") for i in images[:2]}
+    assert not [row for row in recorded.rows if row.name == "violation"]
+
+
+def test_a_user_identity_is_told_by_its_kind_alone(script):
+    secret = struct.pack(">BBH", 2, 1, 4) + b"anna" + struct.pack(">H", 6) + b"SECRET"
+    body = bytes(68) + script.item(0x50, script.item(0x58, secret))
+    found = negotiation(body)
+    assert found.others == ["user identity of type 2"]
+    assert "SECRET" not in repr(found)
+    assert "anna" not in repr(found)
 
 
 # ------------------------------------------------------------ identifiers, tables, HTML

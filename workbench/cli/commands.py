@@ -43,6 +43,7 @@ from workbench.cli._console import (
     terminated,
 )
 from workbench.cli._disk import Folder, files_below, read, readable
+from workbench.cli._trace import TraceTo, tracing
 from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
 from workbench.cli.workflow import commit, step, worklist
@@ -180,9 +181,10 @@ def serve(
 
 # ------------------------------------------------------------ network
 @app.command()
-def echo(peer: PeerName, as_json: AsJson = False) -> None:
+def echo(peer: PeerName, trace: TraceTo = None, as_json: AsJson = False) -> None:
     """Verify a peer (C-ECHO); where it fails, say which layer failed and what to try."""
-    report = wb.network.echo(peer)
+    with tracing(trace):
+        report = wb.network.echo(peer)
     record = {name: getattr(report, name) for name in ("ok", "layer", "message", "remedy", "seconds")}
     if as_json:
         show_table([record], as_json)
@@ -198,15 +200,17 @@ def find(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="e.g. PatientName='DOE*' StudyDate=20240101-")
     ] = None,
+    *,
     level: Annotated[Level, typer.Option(case_sensitive=False)] = Level.STUDY,
     model: Annotated[Model, typer.Option(case_sensitive=False, help="Query/Retrieve root.")] = Model.STUDY,
     via: Annotated[Via, typer.Option(help="C-FIND or QIDO-RS.")] = Via.DIMSE,
     limit: Annotated[int | None, typer.Option(help="Stop after so many answers.", min=1)] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file, safe for spreadsheets.")] = None,
+    trace: TraceTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a peer what it has (C-FIND or QIDO-RS)."""
-    with stoppable() as stopped:
+    with tracing(trace), stoppable() as stopped:
         wanted = keys_of(keys)
         found = wb.network.find(peer, level=level.value, keys=wanted, model=model.value, via=via.value, limit=limit, cancel=stopped)
     frame = found.table()
@@ -229,13 +233,14 @@ def retrieve(
     series: Annotated[str | None, typer.Option(help="Series Instance UID, with one --study.")] = None,
     method: Annotated[Method, typer.Option(help="C-GET, C-MOVE to a server of our own, or WADO-RS.")] = Method.AUTO,
     move_port: Annotated[int, typer.Option(help="Port at which the peer reaches us for C-MOVE; 0 takes a free one.")] = 0,
+    trace: TraceTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring studies or a series from a peer into a folder, one row an instance."""
     if not study or (series and len(study) > 1):
         raise InputError("Name what is wanted: --study UID, or one --study UID with --series UID.")
     refs = [SeriesRef(study[0], series)] if series else [StudyRef(uid) for uid in study]
-    with stoppable() as stopped, progress_bar("retrieving") as tick:
+    with tracing(trace), stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
             peer, refs, into=Folder(into), method=method.value, progress=tick, cancel=stopped, move_port=move_port
         )
@@ -256,10 +261,11 @@ def store(
     via: Annotated[Via, typer.Option(help="C-STORE or STOW-RS.")] = Via.DIMSE,
     associations: Annotated[int, typer.Option(help="How many at once.", min=1, max=16)] = 1,
     transcode: Annotated[str, typer.Option(help="'lossless' or 'never': for what the peer does not take as it is.")] = "lossless",
+    trace: TraceTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Send files to a peer (C-STORE or STOW-RS), one row an instance; never silently lossy."""
-    with stoppable() as stopped, progress_bar("storing") as tick:
+    with tracing(trace), stoppable() as stopped, progress_bar("storing") as tick:
         report = wb.network.store(
             peer,
             files_below(paths),
