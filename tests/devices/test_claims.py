@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.devices import Attribute, Profile, Table, attributes, contexts, keys, profile, sop_classes
+from workbench.devices import Attribute, Profile, Table, attributes, contexts, keys, objects, profile, sop_classes
 
 VERIFICATION = "1.2.840.10008.1.1"
 TAGS = st.sampled_from(["(0040,0100)", "(0040,0008)", "(0008,0100)", "(0008,0060)", "(0010,0010)"])
@@ -90,3 +90,27 @@ def test_where_a_value_comes_from_and_where_it_stands():
     assert attribute().origins == ()
     assert attribute(path="(0040,0275).(0040,0009)").tags == (0x00400275, 0x00400009)
     assert attribute(path="(60xx,0010)").tags == ()
+
+
+@pytest.mark.parametrize(
+    ("usage", "presence", "is_conditional", "is_optional"),
+    [
+        ("M", "", False, False),
+        ("C", "", True, False),
+        ("U", "", True, True),
+        ("ALWAYS", "", False, False),
+        ("CONDITIONAL", "", True, False),
+        ("", "", False, False),
+        ("U", "ALWAYS", False, False),
+        ("M", "ANAP", True, False),
+        ("", "COND", True, False),
+        ("", "VNAP", False, False),
+    ],
+)
+def test_which_modules_an_object_may_be_without(usage, presence, is_conditional, is_optional):
+    columns = ("module", "usage", "presence", "table")
+    rows = (("Patient", usage, presence, "patient"), ("Not described", "M", "", ""))
+    (claimed,) = objects(holding(Table("iod", "iod", "Table 1", "Some", columns, rows)))
+    assert claimed.modules == ("patient",)
+    assert claimed.conditional == (("patient",) if is_conditional else ())
+    assert claimed.optional == (("patient",) if is_optional else ())

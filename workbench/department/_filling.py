@@ -33,6 +33,8 @@ OF_PIXELS = frozenset({
 KEPT = frozenset({"SpecificCharacterSet", "BodyPartExamined", "AnatomicRegionSequence", "Laterality", "ImageLaterality"})
 #: What is measured on the day, and a worklist need not know.
 _MEASURED = frozenset({"PatientWeight", "PatientSize"})
+#: Which system made it (PS3.3 C.7.5.1).
+_EQUIPMENT = frozenset({"Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName"})
 #: Origins of what another object or system has said: it is not made up.
 _TOLD = frozenset({"MWL", "QUERY", "COPY", "IMAGE"})
 _TEXT = frozenset({"PN", "LO", "SH", "ST", "LT", "UC", "UT"})
@@ -95,7 +97,9 @@ class Filler:
     _made_once: dict[str, Any] = field(default_factory=dict)
 
     def identify(self, dataset: Dataset) -> None:
-        """Put the subject's patient, study and request in place of the phantom's."""
+        """Put the subject's patient and study, and the system's equipment, in place of the phantom's."""
+        for keyword in _EQUIPMENT & set(dataset.dir()):
+            setattr(dataset, keyword, self._known()[keyword])
         if not self.subject.is_known:
             dataset.StudyInstanceUID = self.subject.value("StudyInstanceUID")
             return
@@ -109,10 +113,11 @@ class Filler:
     def fill(self, dataset: Dataset, rows: Sequence[Row]) -> None:
         """Fill a dataset by the rows of modules."""
         for row in rows:
+            if row.keyword not in OF_PIXELS and row.keyword != "SpecificCharacterSet":
+                self._one(dataset, row, dataset)
+        for row in rows:
             if row.keyword == "SpecificCharacterSet":
                 dataset.SpecificCharacterSet = _character_set(dataset, row)
-            elif row.keyword not in OF_PIXELS:
-                self._one(dataset, row, dataset)
 
     def _one(self, item: Dataset, row: Row, whole: Dataset) -> None:
         if row.presence == "EMPTY":
@@ -133,7 +138,10 @@ class Filler:
 
     def _told(self, row: Row) -> Any:
         """Return what the worklist or a source says."""
-        is_said = row.keyword in SUBJECT or "MWL" in row.attribute.origins or row.keyword in _OF_REQUEST
+        origins = set(row.attribute.origins)
+        if row.keyword in _EQUIPMENT and origins & {"COPY", "IMAGE"}:
+            return self.subject.copied(row.keyword)
+        is_said = row.keyword in SUBJECT or "MWL" in origins or row.keyword in _OF_REQUEST
         return self.subject.value(row.keyword, row.attribute.path) if is_said else None
 
     def _may_choose(self, row: Row, *, is_there: bool) -> bool:

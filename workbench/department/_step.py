@@ -82,6 +82,10 @@ class Subject:
         found = self._value(keyword, path)
         return None if found is None else deepcopy(found)
 
+    def copied(self, keyword: str) -> Any:
+        """Return a copy of what the first source has of an attribute; None where there is nothing."""
+        return deepcopy(_found(self._step.sources[0], (keyword,))) if self._step.sources else None
+
     def _value(self, keyword: str, path: str) -> Any:
         step = self._step
         if keyword == _PERFORMED:

@@ -61,40 +61,47 @@ def create(profile: Profile, claimed: ObjectClass, step: Step) -> list[Dataset]:
     """
     if claimed.uid not in MAKERS:
         raise BuildRefused(f"{claimed.title} of {profile.title} ({claimed.source}) can't be created yet.")
-    tables = attributes(profile, *claimed.modules)
-    by_keyword = {row.keyword: row for row in of_rows(tables)}
-    made = MAKERS[claimed.uid](profile, step, by_keyword)
-    filler = _filler(profile, tables, step)
+    modules = _Modules(profile, claimed)
+    filler = Filler(profile, step.began, Subject(profile, modules.attributes, step))
     series_uid = generate_uid()
+    made = MAKERS[claimed.uid](profile, step, modules.by_keyword)
     for number, dataset in enumerate(made, start=1):
         if claimed.uid not in DERIVED:
             filler.identify(dataset)
             dataset.SeriesInstanceUID, dataset.SOPInstanceUID, dataset.InstanceNumber = series_uid, generate_uid(), number
             _dated(dataset, step.began)
             _in_one_frame(dataset)
-            with_range(dataset, by_keyword)
-            _without_unclaimed(dataset, tables)
-        filler.fill(dataset, _rows(profile, claimed, dataset))
+            with_range(dataset, modules.by_keyword)
+            _without_unclaimed(dataset, modules.attributes)
+        filler.fill(dataset, modules.of(dataset))
         if claimed.uid not in DERIVED:
             _with_laterality_of_pairs(dataset)
         _with_meta(dataset, claimed.uid)
     return made
 
 
-def _filler(profile: Profile, tables: Sequence[Attribute], step: Step) -> Filler:
-    return Filler(profile, step.began, Subject(profile, tables, step))
+class _Modules:
+    """The modules of one object of a profile, read once for all instances of a series."""
 
+    def __init__(self, profile: Profile, claimed: ObjectClass) -> None:
+        self._profile, self._claimed = profile, claimed
+        self.attributes = attributes(profile, *claimed.modules)
+        self.by_keyword = {row.keyword: row for row in of_rows(self.attributes)}
+        surely = [m for m in claimed.modules if m not in claimed.conditional or m in claimed.optional]
+        elsewhere = {row.path for row in attributes(profile, *surely)}
+        self._own = {
+            module: {row.tags[0] for row in attributes(profile, module) if row.tags and row.path not in elsewhere}
+            for module in claimed.modules
+            if module not in surely
+        }
+        self._read: dict[tuple[str, ...], list[Row]] = {}
 
-def _rows(profile: Profile, claimed: ObjectClass, dataset: Dataset) -> list[Row]:
-    """Return the rows of the modules that an object has: of conditional ones those it has something of."""
-    surely = [m for m in claimed.modules if m not in claimed.conditional or m in claimed.optional]
-    elsewhere = {row.path for row in attributes(profile, *surely)}
-    present = set(surely)
-    for module in claimed.conditional:
-        own = (row for row in attributes(profile, module) if row.path not in elsewhere and len(row.tags) == 1)
-        if any(row.tags[0] in dataset for row in own):
-            present.add(module)
-    return of_rows(attributes(profile, *(module for module in claimed.modules if module in present)))
+    def of(self, dataset: Dataset) -> list[Row]:
+        """Return the rows of the modules that an object has: of conditional ones those it has something of."""
+        present = tuple(m for m in self._claimed.modules if m not in self._own or any(tag in dataset for tag in self._own[m]))
+        if present not in self._read:
+            self._read[present] = of_rows(attributes(self._profile, *present))
+        return self._read[present]
 
 
 def _dated(dataset: Dataset, began: datetime) -> None:
