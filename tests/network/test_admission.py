@@ -9,6 +9,8 @@ import threading
 import time
 
 import pytest
+from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from tests.network.scripted import item, items, pdu
 from workbench.entities import Calling, Identity, Peer, Timeouts
@@ -344,6 +346,51 @@ def test_a_user_over_tls_from_end_to_end(archive, tmp_path, monkeypatch):
         monkeypatch.setenv("WB_SECRET", "wrong")
         assert echo(peer).layer == "association"
         assert echo(server.peer.but(tls=authority.client)).layer == "association"
+
+
+# ---------------------------------------------------------------- with another implementation
+def test_users_of_pynetdicom(archive):
+    """A requestor of pynetdicom with a passcode, right or wrong -> let in, or rejected 1/2/1."""
+    with Server(archive, identify={USER: security.hashed(SECRET)}, timeouts=QUICK) as server:
+        for passcode, expected in ((SECRET, True), ("wrong", False)):
+            item = UserIdentityNegotiation()
+            item.user_identity_type, item.positive_response_requested = 2, True
+            item.primary_field, item.secondary_field = USER.encode(), passcode.encode()
+            entity = AE(ae_title="OTHER")
+            entity.add_requested_context(VERIFICATION)
+            association = entity.associate("127.0.0.1", server.port, ae_title="WORKBENCH", ext_neg=[item])
+            assert association.is_established is expected
+            assert association.is_rejected is not expected
+            if expected:
+                assert association.acceptor.user_identity.server_response == b""
+                assert association.send_c_echo().Status == 0
+                association.release()
+            else:
+                answer = association.acceptor.primitive
+                assert (answer.result, answer.result_source, answer.diagnostic) == (1, 2, 1)
+
+
+def test_our_user_at_pynetdicom(monkeypatch):
+    """An acceptor of pynetdicom judges our token, and responds to it."""
+    monkeypatch.setenv("WB_SECRET", SECRET)
+    seen = []
+
+    def judge(event):
+        seen.append((event.user_id_type, event.primary_field))
+        return event.primary_field == SECRET.encode(), b"welcome"
+
+    entity = AE(ae_title="OTHER")
+    entity.add_supported_context(VERIFICATION)
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_USER_ID, judge)])
+    try:
+        peer = Peer("other", "OTHER", port=server.socket.getsockname()[1], timeouts=QUICK)
+        identity = Identity("jwt", kept_in="env:WB_SECRET", without_tls=True)
+        assert echo(peer.but(identity=identity))
+        monkeypatch.setenv("WB_SECRET", "forged")
+        assert echo(peer.but(identity=identity)).layer == "association"
+    finally:
+        server.shutdown()
+    assert seen == [(5, SECRET.encode()), (5, b"forged")]
 
 
 # ---------------------------------------------------------------- as another system (C04)
