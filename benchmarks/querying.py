@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE
 
 from benchmarks import programs
 from benchmarks.measure import Result, Way, compare
@@ -19,7 +21,7 @@ from workbench import files, phantoms
 from workbench.archive import Archive
 from workbench.archive._index import Row
 from workbench.entities import Peer
-from workbench.network import find, worklist
+from workbench.network import Server, find, worklist
 from workbench.standard import query_identifier
 
 STUDY_KEYS = ("PatientName", "PatientID", "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "StudyInstanceUID")
@@ -214,6 +216,33 @@ def comparisons(count: int, repetitions: int) -> Iterator[Result]:
                 Way(peer.name, lambda p=peer, w=is_worklist, h=is_half: findscu(p, is_worklist=w, is_half=h))
                 for peer in (*peers[1:], own)
             ], repetitions=repetitions)  # fmt: skip
+
+
+def round_trip_ms(repetitions: int = 200) -> float:
+    """Return the median of a C-ECHO on an association that stands, with pynetdicom's client and our server."""
+    with tempfile.TemporaryDirectory() as name, Archive(name) as archive, Server(archive) as server:
+        entity = AE(ae_title="BENCH")
+        entity.add_requested_context("1.2.840.10008.1.1")
+        association = entity.associate("127.0.0.1", server.port, ae_title="WORKBENCH")
+        seconds = []
+        for _ in range(repetitions):
+            began = time.perf_counter()
+            association.send_c_echo()
+            seconds.append(time.perf_counter() - began)
+        association.release()
+    return statistics.median(seconds) * 1e3
+
+
+def growth_lines(found: list[dict[str, float]], trip_ms: float) -> list[str]:
+    """Return the growth as a table."""
+    lines = [f"  {'':<24}" + "".join(f"{row['instances']:>22,}" for row in found) + f"   (a round trip: {trip_ms:.2f} ms)"]
+    for name in (key.removesuffix(", ms") for key in found[0] if key.endswith(", ms")):
+        cells = []
+        for row in found:
+            rows, ms = int(row[f"{name}, rows"]), row[f"{name}, ms"]
+            cells.append(f"{ms:8.2f} / {rows:>3} = {ms / max(rows, 1):5.3f}")
+        lines.append(f"  {name:<24}" + "".join(f"{cell:>22}" for cell in cells))
+    return lines
 
 
 def growth(sizes: tuple[int, ...] = (1_000, 10_000, 100_000), *, repetitions: int = 5) -> list[dict[str, float]]:

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import memory, programs, retrieving, storing, subjects
+from benchmarks import memory, programs, querying, retrieving, storing, subjects
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -41,21 +41,29 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=0)
     parser.add_argument("--repetitions", type=int, default=0)
     parser.add_argument("--tuned", action="store_true", help="leave out DCMTK and Orthanc as they come, which is slow")
-    parser.add_argument("--only", choices=["storing", "retrieving", "memory"], help="one part")
+    parser.add_argument("--only", choices=["storing", "retrieving", "querying", "memory"], help="one part")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
     arguments = parser.parse_args()
     count = arguments.instances or (50 if arguments.quick else 500)
     repetitions = arguments.repetitions or (1 if arguments.quick else 5)
-    folder = subjects.ct_folder(count)
+    folder = subjects.ct_folder(count if arguments.only != "querying" else 1)
     size_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     found: dict[str, object] = {"versions": versions(), "instances": count, "megabytes": round(size_mb), "results": []}
     print(", ".join(f"{name} {value}" for name, value in found["versions"].items()))
-    print(f"{count} CT of 512 x 512 x 16 bit, {size_mb:.0f} MB, loopback; medians of {repetitions}; ratios to the first one")
+    subject = "Queries" if arguments.only == "querying" else f"{count} CT of 512 x 512 x 16 bit, {size_mb:.0f} MB"
+    print(f"{subject}, loopback; medians of {repetitions}; ratios to the first one")
     for part in (storing, retrieving):
         if arguments.only in {None, part.__name__.split(".")[-1]}:
             for result in part.comparisons(folder, repetitions, tuned_only=arguments.tuned):
                 print("\n".join(result.lines()), flush=True)
                 found["results"].append(asdict(result))
+    if arguments.only in {None, "querying"}:
+        for result in querying.comparisons(100 if arguments.quick else 1000, repetitions):
+            print("\n".join(result.lines()), flush=True)
+            found["results"].append(asdict(result))
+        found["growth"] = querying.growth((1_000,) if arguments.quick else (1_000, 10_000, 100_000))
+        print("\nQueries to an index: milliseconds for all rows, and for each; a round trip is a C-ECHO on loopback")
+        print("\n".join(querying.growth_lines(found["growth"], querying.round_trip_ms())))
     if arguments.only in {None, "memory"}:
         found["memory"] = memory.storing((64 if arguments.quick else 1024) << 20)
         print("\nMemory for one large instance: " + ", ".join(f"{name} {value:.0f}" for name, value in found["memory"].items()))
