@@ -175,7 +175,9 @@ def _pet(_profile: Profile, step: Step, _rows: Mapping[str, Row]) -> list[Datase
     made = deepcopy(list(_scan().pet))
     weight_kg = float(step.item.get("PatientWeight") or 0)
     for dataset in made if weight_kg > 0 else ():
-        dataset.RescaleSlope = f"{float(dataset.RescaleSlope) * float(dataset.PatientWeight) / weight_kg:.10g}"
+        share = float(dataset.PatientWeight) / weight_kg
+        for keyword in ("RescaleSlope", "WindowCenter", "WindowWidth"):
+            setattr(dataset, keyword, f"{float(dataset[keyword].value) * share:.10g}")
     return made
 
 
