@@ -22,9 +22,11 @@ _KEYS_SHOWN = 6
 _SHORT = 12  # a status in words that has room on an arrow
 
 _STYLE = """<style>
-.wb-trace{--ok:#1a7f4b;--busy:#5b6b7d;--warn:#a86400;--bad:#c0322b;--acse:#3567a8;--ink:var(--jp-ui-font-color1,#1c2430);
---soft:var(--jp-ui-font-color2,#5c6773);--rule:rgba(127,140,155,.35);--bar:rgba(127,140,155,.10);
-color:var(--ink);font:13px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:74rem;margin:.5rem 0}
+.wb-trace{--ok:#1a7f4b;--busy:#5b6b7d;--warn:#a86400;--bad:#c0322b;--acse:#3567a8;
+--soft:var(--jp-ui-font-color2,#6b7682);--rule:rgba(127,140,155,.35);--bar:rgba(127,140,155,.10);
+color:var(--jp-ui-font-color1,inherit);
+font:13px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:74rem;margin:.5rem 0}
+[data-jp-theme-light="false"] .wb-trace{--ok:#4cc38a;--busy:#9aa7b5;--warn:#e0a33a;--bad:#ff8078;--acse:#7fb0f0}
 .wb-trace section{margin:0 0 1.6rem}
 .wb-trace h4{font-size:1.05em;font-weight:600;margin:0 0 .1rem}
 .wb-trace .sum{color:var(--soft);margin:0 0 .6rem}
@@ -182,7 +184,7 @@ def _kind(row: TraceRow) -> str:
 
 def _status(row: TraceRow) -> str:
     if row.status is None:
-        return f"<span class='st'>{html_safe(row.meaning)}</span>" if row.name == "A-ABORT" else ""
+        return ""
     short = row.meaning if len(row.meaning) <= _SHORT else ""
     return f"<span class='st'>{row.status:04X} {html_safe(short)}</span>"
 
@@ -190,8 +192,8 @@ def _status(row: TraceRow) -> str:
 def _facts(row: TraceRow) -> str:
     """Return what stands beside an arrow."""
     lines = []
-    if row.meaning and (row.status is None or len(row.meaning) > _SHORT) and row.name != "A-ABORT":
-        colour = _kind(row) if row.status is not None or row.name.endswith("-RJ") else ""
+    if row.meaning and (row.status is None or len(row.meaning) > _SHORT):
+        colour = _kind(row) if row.status is not None or _kind(row) == "bad" else ""
         lines.append(f"<span class='{colour}'>{html_safe(row.meaning)}</span>")
     about = [html_safe(row.sop_class)] if row.sop_class and row.name.endswith("-RQ") else []
     about += [f"message {row.message_id}"] if row.message_id is not None and row.name.endswith("-RQ") else []

@@ -117,7 +117,7 @@ class Trace:
 
     def save(self, path: Path | str) -> Path:
         """Write the sequence diagram as a page of HTML that needs nothing else; return where."""
-        head = "<!doctype html>\n<html lang='en'><meta charset='utf-8'><meta name='color-scheme' content='light dark'>"
+        head = "<!doctype html>\n<html lang='en'><meta charset='utf-8'>"
         page = f"{head}<title>Wire trace</title><body>{self._repr_html_()}</body></html>\n"
         (path := Path(path)).write_text(page, encoding="utf-8")
         return path
