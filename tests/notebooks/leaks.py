@@ -14,7 +14,8 @@ from pathlib import Path
 
 import nbformat
 
-from workbench import inspection, phantoms
+from workbench import devices, inspection, phantoms
+from workbench.department import scheduled
 
 PATTERNS = {
     "a secret in an assignment": re.compile(
@@ -47,9 +48,10 @@ def people() -> set[str]:
 
 @functools.cache
 def names() -> set[str]:
-    """Family and given names, joined by ``^``, of everyone whom a phantom names."""
+    """Family and given names, joined by ``^``, of everyone whom a phantom or the department's schedule names."""
     series = {d.SeriesInstanceUID: d for d in [*phantoms.everything(), phantoms.planted_ct().dataset]}
-    return set(NAME.findall(" ".join(html.unescape(inspection.tree(d)._repr_html_()) for d in series.values()))) | OTHERS
+    named = [*series.values(), *scheduled(devices.profiles().values())]
+    return set(NAME.findall(" ".join(html.unescape(inspection.tree(d)._repr_html_()) for d in named))) | OTHERS
 
 
 def texts_of(cell: nbformat.NotebookNode) -> Iterator[str]:

@@ -1,0 +1,124 @@
+# %% [markdown]
+# # A day in the department
+# What happens between an order and an image on a screen: a worklist is asked, a step is performed and reported, images are
+# stored, somebody answers for their safekeeping, a film is printed. Each of these is a DICOM service of its own (PS3.4), and
+# all of them run here, in this kernel, on 127.0.0.1.
+#
+# **Reads** nothing but the embedded department, its phantoms and the device profiles.
+# **Writes** nothing outside a temporary folder.
+
+# %%
+import pandas as pd
+from IPython.display import display
+from pydicom.uid import UID
+
+from workbench import figures, network, quantification
+from workbench.department import Department
+from workbench.errors import StatusFailure
+from workbench.network import procedure_step
+
+# %%
+pd.set_option("display.max_colwidth", 80)
+department = Department()
+department
+
+# %% [markdown]
+# ## Morning: what is scheduled?
+# The information system keeps a **modality worklist** (PS3.4 K). Everybody may ask it: by station, date, modality, patient.
+
+# %%
+ris, archive, printer = department.peers["ris"], department.peers["archive"], department.peers["printer"]
+scheduled = network.worklist(ris)
+scheduled.table(["PatientID", "AccessionNumber", "ScheduledProcedureStepSequence.Modality",
+                 "ScheduledProcedureStepSequence.ScheduledStationAETitle", "RequestedProcedureDescription"])  # fmt: skip
+
+# %% [markdown]
+# Keys match as in any query, and those of the step need no path:
+
+# %%
+network.worklist(ris, keys={"Modality": "PT", "PatientName": "Marchetti*"}).table(["PatientID", "PatientName"])
+
+# %% [markdown]
+# ## A scanner at work
+# The PET/CT scanner does what its conformance statement says, in that order: it verifies, asks the worklist for *its* keys,
+# acquires (phantoms, filled in by its own tables), reports the step, queries, fetches, stores, asks for commitment, receives,
+# prints. What the workbench can't do yet says so.
+
+# %%
+scanner = department.modalities["philips-vereos"]
+with network.trace() as recorded:
+    day = scanner.run()
+day.table()[["activity", "peer", "outcome", "count", "seconds", "message"]]
+
+# %% [markdown]
+# ## The performed step
+# While it worked, the scanner kept the information system informed (**MPPS**, PS3.4 F): *in progress* at the start,
+# *completed* at the end, with every series and instance that it made. After that nothing may change any more.
+
+# %%
+display(department.steps)
+(mine,) = [item for item in department.worklist.items if item.StudyInstanceUID == scanner.item.StudyInstanceUID]
+mine.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus
+
+# %% [markdown]
+# A step can also be told by hand, and what is illegal is refused with the standard's own status:
+
+# %%
+begun = procedure_step.begin(ris, scheduled[0])
+series = procedure_step.performed_series(scanner.made[:1])
+step = procedure_step.finish(ris, begun, status="DISCONTINUED", series=series)
+try:
+    procedure_step.finish(ris, begun, status="COMPLETED", series=series)
+except StatusFailure as refused:
+    print(refused)
+
+# %% [markdown]
+# ## Who answers for the images?
+# A success status of C-STORE says that they arrived. **Storage commitment** (PS3.4 J) says that somebody answers for them, so
+# that they may be deleted here. An instance that the archive does not have fails, with its reason:
+
+# %%
+wanted = [(str(image.SOPClassUID), str(image.SOPInstanceUID)) for image in scanner.made[:3]]
+commitment = network.commit(archive, [*wanted, (wanted[0][0], "1.2.3.4")])
+commitment.table()
+
+# %% [markdown]
+# ## A film
+# Printing is a service too (PS3.4 H): a film session, a film box with a layout, image boxes. The printer of the department
+# keeps its films on a light box:
+
+# %%
+film = department.printer.films[-1]
+figures.film(film)
+
+# %% [markdown]
+# ## What was said on the wire
+# Everything that the scanner said was recorded: as a table, and as a sequence diagram. Identifiers are masked unless asked for.
+
+# %%
+said = recorded.table()
+said.groupby(["name", "meaning"]).size().rename("messages").to_frame().head(20)
+
+# %%
+with network.trace() as short:
+    network.worklist(ris, keys={"Modality": "PT"})
+short
+
+# %% [markdown]
+# ## Does the number hold?
+# The phantom's spheres have a known uptake. The PET series went through the scanner's tables, the network and the archive:
+
+# %%
+pet = [image for image in scanner.made if image.SOPClassUID == UID("1.2.840.10008.5.1.4.1.1.128")]
+series = pet[0].SeriesInstanceUID
+volume = quantification.suv([image for image in pet if image.SeriesInstanceUID == series])
+round(float(volume.values.max()), 2), volume.units
+
+# %%
+outcomes = dict(day.table().groupby("outcome").size())
+department.stop()
+assert day.complete
+assert step.status == "DISCONTINUED"
+assert [row.outcome.value for row in commitment] == ["committed"] * 3 + ["failed"]
+assert any(film.images)
+assert volume.values.max() > 4
