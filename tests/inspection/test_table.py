@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 
 from workbench import inspection
 from workbench.errors import AttributeUnusable
+from workbench.files import character_sets
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠x", " =1"]
 
@@ -139,3 +140,10 @@ def test_parquet_keeps_types_and_says_the_same(tmp_path):
     assert back.Rows.tolist() == [32, 32, 32]
     assert back.PixelSpacing[0].split("\\") == [str(v) for v in frame.PixelSpacing[0]]
     assert back.PatientName.tolist() == frame.PatientName.tolist()
+
+
+def test_bytes_that_are_no_text_are_spelled_out():
+    dataset = Dataset()
+    dataset.PatientName, dataset.PatientID = character_sets.decoded(b"M\xfcller^J", "UTF8", vr="PN"), "山"
+    (row,) = inspection.table([dataset], ["PatientName", "PatientID"]).itertuples()
+    assert (row.PatientName, row.PatientID) == ("M<FC>ller^J", "山")

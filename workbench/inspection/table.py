@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag, Tag
 
 from workbench.entities import cell_safe, plain
 from workbench.errors import AttributeUnusable
-from workbench.files import given, write_whole
+from workbench.files import character_sets, given, write_whole
 from workbench.inspection._walk import BULK, element, multiple, text_of
 
 __all__ = ["table", "to_csv", "to_parquet"]
@@ -174,7 +174,7 @@ def _date(value: object) -> np.datetime64:
 
 
 def _text(found: list[list[object]]) -> "pd.Series[Any]":
-    return pd.Series([text_of(values) if values else pd.NA for values in found], dtype="string")
+    return pd.Series([character_sets.spelled(text_of(values)) if values else pd.NA for values in found], dtype="string")
 
 
 def _length(values: list[object]) -> int | None:
