@@ -14,6 +14,7 @@ from pydicom.pixels.utils import decompress
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from workbench.errors import PixelDataUnusable
+from workbench.files import character_sets
 
 __all__ = ["can_leave", "encoded", "recoded"]
 
@@ -61,6 +62,10 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
     buffer = io.BytesIO()
     try:
         dcmwrite(buffer, shallow, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian, enforce_file_format=False)
+    except character_sets.NotEncodable:
+        raise PixelDataUnusable(
+            "The dataset has characters that its Specific Character Set (0008,0005) does not have (PS3.5 6.1). 'ISO_IR 192' has all."
+        ) from None
     except Exception as error:  # noqa: BLE001 - the library's text may hold a value, so only its kind is told
         raise PixelDataUnusable(f"The dataset can't be encoded in {uid.name} ({type(error).__name__}).") from None
     return _without_meta(buffer.getvalue())
