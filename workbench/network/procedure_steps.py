@@ -216,8 +216,7 @@ class ProcedureSteps:
 def _own(attributes: Dataset) -> Dataset:
     """Return a copy whose values are read: nothing in it depends on how they were encoded."""
     own = copy.deepcopy(attributes)
-    own.decode()
-    for _ in own.iterall():
+    for _ in own.iterall():  # each value is decoded as it is looked at
         pass
     return own
 
