@@ -64,7 +64,8 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
         dcmwrite(buffer, shallow, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian, enforce_file_format=False)
     except character_sets.NotEncodable:
         raise PixelDataUnusable(
-            "The dataset has characters that its Specific Character Set (0008,0005) does not have (PS3.5 6.1). 'ISO_IR 192' has all."
+            "The dataset has characters that its Specific Character Set (0008,0005) does not have (PS3.5 6.1). "
+            "'ISO_IR 192' has all."
         ) from None
     except Exception as error:  # noqa: BLE001 - the library's text may hold a value, so only its kind is told
         raise PixelDataUnusable(f"The dataset can't be encoded in {uid.name} ({type(error).__name__}).") from None
