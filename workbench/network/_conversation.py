@@ -174,8 +174,8 @@ class Conversation:
     ) -> Iterator[Response]:
         """Send a request and yield its responses to the final one.
 
-        Pending responses to C-GET and C-MOVE that count nothing new do not put off the time limit: a peer could send
-        them for ever.
+        Pending responses that say nothing new do not put off the time limit: to C-FIND those with the identifier of the one
+        before or none, to C-GET and C-MOVE those that count what the one before has counted. A peer could send them for ever.
 
         Parameters
         ----------
@@ -225,7 +225,8 @@ class Conversation:
 
     def _pumped(self, cancel: Callable[[], bool], came: Callable[[], object]) -> Iterator[Response]:
         heard, stop_at = time.monotonic(), float("inf")
-        counted, elsewhere, idle, is_query = (-1, -1, -1, -1), came(), 0, self._service.name == "C-FIND"
+        told: object = None
+        elsewhere, idle, is_query = came(), 0, self._service.name == "C-FIND"
         while True:
             now = time.monotonic()
             if stop_at == float("inf") and cancel():
@@ -235,15 +236,16 @@ class Conversation:
                 self.was_left = True
                 raise AssociationAborted(f"{self._peer} did not stop when it was asked to; the association was aborted.")
             patience = self._peer.timeouts.network_s if self._stores.is_receiving else self._peer.timeouts.dimse_s
-            if now - heard > patience:
+            is_stopping = idle and now <= stop_at < float("inf")  # one that has been asked to stop has time for that
+            if now - heard > patience and not is_stopping:
                 raise self._timed_out(patience, idle=idle)
-            if self._read() and self._take():
+            if self._read() and self._take() and not is_query:
                 heard, idle = now, 0
             while self._responses:
                 response = self._responses.popleft()
                 idle += 1
-                if is_query or response.counts != counted:
-                    counted, heard, idle = response.counts, now, 0
+                if (news := response.encoded if is_query else response.counts) and news != told:
+                    told, heard, idle = news, now, 0
                 yield response
                 if response.is_final:
                     return
@@ -354,7 +356,10 @@ class Conversation:
             raise AssociationAborted(f"The connection to {self._peer} was lost ({error.strerror or 'closed'}).") from error
 
     def _timed_out(self, seconds: float, *, idle: int = 0) -> PeerTimeout:
-        said = f"sent {idle} pending responses that count nothing, and no data," if idle else "was silent"
+        said = "was silent"
+        if idle:
+            nothing = "say nothing new" if self._service.name == "C-FIND" else "count nothing, and no data,"
+            said = f"sent {idle} pending responses that {nothing}"
         return PeerTimeout(
             f"{self._peer} {said} for {seconds:g} s during {self._service.name}. "
             "Ask for less at once, or allow more time (Timeouts.dimse_s)."

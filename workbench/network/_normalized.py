@@ -1,4 +1,4 @@
-"""Normalized services from the side of their user: N-CREATE, N-SET, N-GET, N-ACTION, N-DELETE (PS3.7 10).
+"""Services with one response, from the side of their user: C-ECHO, N-CREATE, N-SET, N-GET, N-ACTION, N-DELETE (PS3.7 9, 10).
 
 Knows: requests and responses as pynetdicom 3.0.4 holds them, and how it pauses; events that come in between.
 Does not know: what the instances are.
@@ -15,13 +15,14 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_DELETE, N_EVENT_REPORT, N_GET, N_SET
+from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_CREATE, N_DELETE, N_EVENT_REPORT, N_GET, N_SET
 from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import Peer, plain
-from workbench.errors import AttributeUnusable, ContextRejected
+from workbench.errors import AssociationAborted, AttributeUnusable, ContextRejected, StatusFailure
 from workbench.network._suboperations import encode
 from workbench.network.association import lost
+from workbench.network.statuses import failure
 
 __all__ = ["Answer", "Conversation"]
 
@@ -59,6 +60,12 @@ class Answer:
         """Whether it was done, with or without a warning."""
         return self.status == 0 or self.is_warning
 
+    def refusal(self, peer: Peer, doing: str, *, remedy: str = "") -> StatusFailure:
+        """Return the error for a status that says no."""
+        said = Dataset()
+        said.Status, said.ErrorComment = self.status, self.comment
+        return failure(peer, doing, said, remedy=remedy)
+
 
 class Conversation:
     """Requests on an established association, one after the other.
@@ -69,15 +76,16 @@ class Conversation:
         Established by us.
     peer : Peer
         With whom.
-    on_event : callable
-        Called with event type, and the dataset, of each N-EVENT-REPORT; gives the status of the answer.
+    on_event : callable, optional
+        Called with event type, and the dataset, of each N-EVENT-REPORT; gives the status of the answer. Without it, an event is
+        no message that is due.
 
     Notes
     -----
     While it lasts no other thread reads messages; an event that comes while a response is awaited is answered at once.
     """
 
-    def __init__(self, association: Association, peer: Peer, *, on_event: Callable[[int, Dataset], int]) -> None:
+    def __init__(self, association: Association, peer: Peer, *, on_event: Callable[[int, Dataset], int] | None = None) -> None:
         self._association, self._peer, self._on_event = association, peer, on_event
         self._count = self._events = 0
 
@@ -102,10 +110,18 @@ class Conversation:
         accepted = {str(c.abstract_syntax): c for c in self._association.accepted_contexts}
         return next((accepted[uid] for uid in abstract_syntaxes if uid in accepted), None)
 
-    def create(self, within: str, sop_class_uid: str, attributes: Dataset | None) -> Answer:
-        """Send N-CREATE; the peer names the instance. `within` is the abstract syntax of the context."""
+    def verify(self, sop_class_uid: str) -> Answer:
+        """Send C-ECHO."""
+        request = C_ECHO()
+        request.AffectedSOPClassUID = UID(sop_class_uid)
+        return self._ask(request, sop_class_uid, "C-ECHO")
+
+    def create(self, within: str, sop_class_uid: str, attributes: Dataset | None, *, instance_uid: str = "") -> Answer:
+        """Send N-CREATE; the peer names the instance unless we do. `within` is the abstract syntax of the context."""
         request = N_CREATE()
         request.AffectedSOPClassUID = UID(sop_class_uid)
+        if instance_uid:
+            request.AffectedSOPInstanceUID = UID(instance_uid)
         return self._ask(request, within, "N-CREATE", AttributeList=attributes)
 
     def set(self, within: str, sop_class_uid: str, instance_uid: str, attributes: Dataset) -> Answer:
@@ -138,7 +154,7 @@ class Conversation:
             if dataset:  # a dataset without elements is none: a peer would wait for it
                 setattr(request, name, encode(dataset, context.transfer_syntax[0]))
         self._association.dimse.send_msg(request, cast("int", context.context_id))
-        response = self._response(type(request), self._count, doing)
+        response = self._response(type(request), context.context_id, doing)
         return Answer(
             int(response.Status),
             plain(getattr(response, "ErrorComment", None) or ""),
@@ -146,21 +162,32 @@ class Conversation:
             _dataset(response, context),
         )
 
-    def _response(self, kind: type[Any], number: int, doing: str) -> Any:
+    def _response(self, kind: type[Any], within: int | None, doing: str) -> Any:
         deadline = time.monotonic() + self._peer.timeouts.dimse_s
         while time.monotonic() < deadline:
             context_id, message = self._association.dimse.get_msg(block=True)
             if message is None:
                 break
-            if isinstance(message, N_EVENT_REPORT) and message.is_valid_request and self._events < _MOST_EVENTS:
+            if self._is_event(message):
                 self._event(message, context_id)
-            elif isinstance(message, kind) and message.is_valid_response and message.MessageIDBeingRespondedTo == number:
+            elif context_id == within and self._is_due(message, kind):
                 return message
             else:
-                break
+                self._association.abort()
+                raise AssociationAborted(
+                    f"{self._peer} sent another message than the {doing} response that was due (PS3.7 9, 10); the association "
+                    "was aborted."
+                )
         if not self._association.acse.is_aborted():
             self._association.abort()
         raise lost(self._association, self._peer, doing)
+
+    def _is_event(self, message: Any) -> bool:
+        is_wanted = self._on_event is not None and self._events < _MOST_EVENTS
+        return is_wanted and isinstance(message, N_EVENT_REPORT) and message.is_valid_request
+
+    def _is_due(self, message: Any, kind: type[Any]) -> bool:
+        return isinstance(message, kind) and message.is_valid_response and message.MessageIDBeingRespondedTo == self._count
 
     def _event(self, request: Any, context_id: int | None) -> None:
         self._events += 1
@@ -169,7 +196,7 @@ class Conversation:
         response.MessageIDBeingRespondedTo = request.MessageID
         response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
         response.EventTypeID = request.EventTypeID
-        if context is None:
+        if context is None or self._on_event is None:
             response.Status = 0x0122
         else:
             response.Status = self._on_event(int(request.EventTypeID), _dataset(request, context))
@@ -179,7 +206,7 @@ class Conversation:
         """Answer the events that have come since."""
         while not self._association.dimse.msg_queue.empty():
             context_id, message = self._association.dimse.get_msg()
-            if isinstance(message, N_EVENT_REPORT) and message.is_valid_request:
+            if self._is_event(message):
                 self._event(message, context_id)
 
 

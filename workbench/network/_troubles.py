@@ -42,6 +42,7 @@ class Heard(Protocol):
 
     heard: bytes
     overlong: int
+    is_late: bool
 
     @property
     def tls_trouble(self) -> ssl.SSLError | None:
@@ -155,7 +156,7 @@ def _unanswered(peer: Peer, link: Heard | None, heard: list[object]) -> NetworkE
             "association",
             "Another service may listen at that port.",
         )
-    if any(isinstance(primitive, A_P_ABORT) for primitive in heard):
+    if not (link is not None and link.is_late) and any(isinstance(primitive, A_P_ABORT) for primitive in heard):
         return said(
             AssociationAborted(f"{peer} closed the connection instead of answering the association request."),
             "association",

@@ -218,7 +218,10 @@ def take_over(association: Association) -> socket.socket:
         raise AssociationAborted("The association is no longer established.")
     _stop(association)
     association.is_established = False
-    return link.take()
+    connection = link.take()
+    if connection.fileno() < 0:  # its thread has met the end of the connection
+        raise said(AssociationAborted(f"{link.peer} accepted the association and closed the connection."), "association")
+    return connection
 
 
 def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
@@ -253,7 +256,7 @@ class _Link(AssociationSocket):
     """A connection that exists already, reads with a time limit, and refuses PDUs that are too long."""
 
     def __init__(self, association: Association, address: AddressInformation, connection: socket.socket, peer: Peer) -> None:
-        self._given, self._peer = connection, peer
+        self._given, self.peer = connection, peer
         self.heard = b""
         self.overlong = 0
         self.is_late = False
@@ -284,7 +287,7 @@ class _Link(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return `nr_bytes`, or fewer where the peer has closed; they come within the time for a PDU, or not at all."""
-        if nr_bytes > max(_LONGEST_ACSE_PDU, self._peer.max_pdu_bytes):
+        if nr_bytes > max(_LONGEST_ACSE_PDU, self.peer.max_pdu_bytes):
             self.overlong = nr_bytes
             raise OSError("the PDU is longer than was negotiated")
         data = bytearray(nr_bytes)
@@ -351,7 +354,7 @@ class _Entity(AE):
         for event, handler in _CHATTER:  # these write identifiers, that is patients, to the log
             assoc.unbind(event, handler)
         assoc.dul.daemon = True  # as the thread of the association is
-        assoc.dul.state_machine.do_action = _calm(assoc)  # type: ignore[method-assign]
+        assoc.dul.state_machine.do_action = _calm(assoc)  # type: ignore[method-assign,assignment]
         self._association = assoc
         self.link = _Link(assoc, address, self.connection, self._peer)
         return self.link

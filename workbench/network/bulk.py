@@ -294,6 +294,7 @@ class Channel:
         self._connection, self._timeouts = connection, timeouts
         self._window = _Window(fragment)
         self._received = bytearray()
+        self._context_id: int | None = None
         self.is_open = True
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -310,6 +311,7 @@ class Channel:
             If `cancel` said so in the middle of a large dataset; the association was aborted.
         """
         window, offset = self._window, 0
+        self._context_id = context_id
         while True:
             size = min(window.capacity, content.size - offset)
             last = offset + size == content.size
@@ -393,6 +395,8 @@ class Channel:
             control = body[position + 5]
             if not control & _COMMAND or last:
                 self._broken("sent data where a response was due")
+            if body[position + 4] != self._context_id is not None:
+                self._broken("answered in another presentation context than it was asked in")
             command += body[position + 6 : position + 4 + size]
             last = bool(control & _LAST)
             position += 4 + size

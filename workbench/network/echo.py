@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from workbench.entities import Peer, html_safe
 from workbench.errors import NetworkError
 from workbench.network import contexts
+from workbench.network._normalized import Conversation
 from workbench.network.addressbook import as_peer
-from workbench.network.association import associate, lost
-from workbench.network.statuses import failure
+from workbench.network.association import associate
 
 __all__ = ["EchoReport", "echo"]
 
@@ -85,12 +85,10 @@ def echo(peer: Peer | str) -> EchoReport:
     peer = as_peer(peer)
     start = time.monotonic()
     try:
-        with associate(peer, contexts.service(_VERIFICATION)) as association:
-            answer = association.send_c_echo()
-            if "Status" not in answer:
-                raise lost(association, peer, "C-ECHO")
-            if answer.Status != 0:
-                raise failure(peer, "C-ECHO", answer)
+        with associate(peer, contexts.service(_VERIFICATION)) as association, Conversation(association, peer) as talk:
+            answer = talk.verify(_VERIFICATION)
+            if answer.status != 0:
+                raise answer.refusal(peer, "C-ECHO")
     except NetworkError as error:
         message = str(error).removesuffix(error.remedy).rstrip()
         return EchoReport(False, error.layer or "dimse", message, error.remedy, time.monotonic() - start)

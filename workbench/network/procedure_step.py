@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 from workbench.entities import InstanceRef, Peer, html_safe, plain, uid_checked
 from workbench.errors import AttributeUnusable
 from workbench.network import contexts
+from workbench.network._normalized import Answer, Conversation
 from workbench.network._step_rules import (
     FINAL,
     IN_PROGRESS,
@@ -28,8 +29,7 @@ from workbench.network._step_rules import (
     fault_in_setting,
 )
 from workbench.network.addressbook import as_peer
-from workbench.network.association import associate, lost
-from workbench.network.statuses import failure
+from workbench.network.association import associate
 
 __all__ = ["PERFORMED_STEP", "ProcedureStep", "begin", "finish", "performed_series", "progress"]
 
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 PERFORMED_STEP = "1.2.840.10008.3.1.2.3.3"
 
-#: Done, though not all was taken (PS3.7 C.4).
-_DONE = frozenset({0x0000, 0x0001, 0x0107, 0x0116})
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferencedPatientSequence")
 _OPTIONAL = ("IssuerOfPatientID", "OtherPatientIDsSequence", "AdmissionID")
 _EMPTY = ("PerformedStationName", "PerformedLocation", "PerformedProcedureStepDescription", "PerformedProcedureTypeDescription",
@@ -136,9 +134,8 @@ def begin(
     _check(fault_in_creation(dataset, strict=True))
     _with_character_set(dataset)
     uid = uid_checked(sop_instance_uid or generate_uid(), name="SOP Instance UID")
-    with associate(peer, contexts.service(PERFORMED_STEP)) as association:
-        status, _ = association.send_n_create(dataset, PERFORMED_STEP, uid)
-        _judge(association, peer, "N-CREATE", status)
+    with associate(peer, contexts.service(PERFORMED_STEP)) as association, Conversation(association, peer) as talk:
+        _judge(peer, "N-CREATE", talk.create(PERFORMED_STEP, PERFORMED_STEP, dataset, instance_uid=uid))
     log.info("performed procedure step %s began at %s", uid, peer)
     return ProcedureStep(uid, IN_PROGRESS, dataset)
 
@@ -337,9 +334,8 @@ def _set(peer: Peer, step: ProcedureStep, changes: Dataset) -> ProcedureStep:
     if now.PerformedProcedureStepStatus in FINAL:
         _check(fault_at_end(now))
     _with_character_set(changes)
-    with associate(peer, contexts.service(PERFORMED_STEP)) as association:
-        status, _ = association.send_n_set(changes, PERFORMED_STEP, step.sop_instance_uid)
-        _judge(association, peer, "N-SET", status)
+    with associate(peer, contexts.service(PERFORMED_STEP)) as association, Conversation(association, peer) as talk:
+        _judge(peer, "N-SET", talk.set(PERFORMED_STEP, PERFORMED_STEP, step.sop_instance_uid, changes))
     log.info("performed procedure step %s is %s at %s", step.sop_instance_uid, now.PerformedProcedureStepStatus, peer)
     return ProcedureStep(step.sop_instance_uid, str(now.PerformedProcedureStepStatus), now)
 
@@ -352,11 +348,9 @@ def _check(fault: Fault | None) -> None:
     raise AttributeUnusable(f"The performed procedure step {said} {where} (PS3.4 Table F.7.2-1). {remedy}")
 
 
-def _judge(association: Any, peer: Peer, operation: str, status: Dataset) -> None:
-    if "Status" not in status:
-        raise lost(association, peer, operation)
-    if status.Status not in _DONE and status.Status >> 12 != 0xB:
-        raise failure(peer, operation, status, remedy=_REMEDIES.get(status.Status, ""))
+def _judge(peer: Peer, operation: str, answer: Answer) -> None:
+    if not answer.is_done:
+        raise answer.refusal(peer, operation, remedy=_REMEDIES.get(answer.status, ""))
 
 
 _FAULTS = {

@@ -317,6 +317,7 @@ class _Task:
         return self.expected.missing(self.here, sop_class_uids=offered)
 
     def _get(self, wanted: list[Wanted], proposed: list[Any]) -> None:
+        self.final = None  # what an association could not bring another may
         roles = sorted({str(context.abstract_syntax) for context in proposed})
         with (
             self._rows_tell(),
