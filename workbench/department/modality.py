@@ -11,84 +11,35 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
-from workbench import devices
+from workbench import devices, phantoms
 from workbench.archive import Archive
 from workbench.department.creating import Step, buildable, create
+from workbench.department.performed import Activities, Done, Outcome
 from workbench.devices import Activity, Entity, Key, Profile
-from workbench.entities import Calling, Peer, Rows, SeriesRef, Timeouts, html_safe
+from workbench.entities import Calling, Peer, Rows, SeriesRef, StudyRef, Timeouts, html_safe
 from workbench.errors import InputError, WorkbenchError
 from workbench.flows import filming
 from workbench.network import Found, Server, StoreReport, commit, echo, find, free_port, procedure_step, retrieve, store, worklist
 from workbench.standard import WORKLIST, Model, query_keys
 
-__all__ = ["Activities", "Done", "Modality", "Outcome"]
+__all__ = ["Modality"]
+
+Receiving = tuple[Server, Archive]
 
 log = logging.getLogger(__name__)
 _STATION, _STEP = "(0040,0100).(0040,0001)", "(0040,0100)"
 _CHARACTER_SET = "(0008,0005)"
 _MODALITY = "(0040,0100).(0008,0060)"
-_MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 _PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
-
-
-class Outcome(StrEnum):
-    """What became of an activity."""
-
-    DONE = "done"
-    FAILED = "failed"
-    NOT_HERE = "not here"
-    NOT_YET = "not yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One activity of a system, performed.
-
-    Parameters
-    ----------
-    activity, does, entity : str
-        As the profile names them.
-    peer : str
-        AE title of the other side; empty where there is none.
-    outcome : Outcome
-        ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet.
-    count : int
-        Items found, instances made, sent, committed or received.
-    seconds : float
-        How long it took.
-    message : str
-        What it came to, without a patient's value.
-    source : str
-        Where the statement describes it.
-    """
-
-    activity: str
-    does: str
-    entity: str
-    peer: str
-    outcome: Outcome
-    count: int
-    seconds: float
-    message: str
-    source: str
-
-
-class Activities(Rows[Done]):
-    """Activities in the order in which they were performed."""
-
-    __slots__ = ()
-    row_type: ClassVar[type | None] = Done
-
-    @property
-    def complete(self) -> bool:
-        """Whether none has failed."""
-        return all(row.outcome is not Outcome.FAILED for row in self)
+_FIND = frozenset({_PATIENT_ROOT_FIND, "1.2.840.10008.5.1.4.1.2.2.1"})
+_MOVE = frozenset({"1.2.840.10008.5.1.4.1.2.1.2", "1.2.840.10008.5.1.4.1.2.2.2"})
+_MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 
 
 class Modality:
@@ -144,6 +95,7 @@ class Modality:
         self.made: list[Dataset] = []
         self.fetched: list[Dataset] = []
         self._step: procedure_step.ProcedureStep | None = None
+        self._began, self._study_uid = datetime.now(), generate_uid()  # noqa: DTZ005 - DICOM has local times
 
     def __repr__(self) -> str:
         return f"Modality({self.profile.title})"
@@ -236,7 +188,8 @@ class Modality:
         """Make the objects of one activity that can be made here, and keep them in :attr:`made`."""
         item = self.item if self.item is not None else Dataset()
         sources = tuple(self.fetched) or tuple(self.made)
-        step = Step(item, datetime.now(), sources)  # noqa: DTZ005 - DICOM has local times
+        performed = self._step.sop_instance_uid if self._step else ""
+        step = Step(item, self._began, sources, procedure_step_uid=performed, study_uid=self._study_uid)
         acquiring = {a.name for a in self.profile.activities if a.does == "acquire"}
         during = {table.source: table.activity for table in self.profile.of_kind("iod")}
         new = []
@@ -247,8 +200,21 @@ class Modality:
         return new
 
     @contextmanager
-    def receiving(self, entity_id: str = "", *, folder: Path | str | None = None) -> Iterator[tuple[Server, Archive]]:
-        """Run the system's own storage provider on loopback while the block lasts.
+    def receiving(self, entity_id: str = "", *, activity: str = "", folder: Path | str | None = None) -> Iterator[Receiving]:
+        """Run the system's own provider on loopback while the block lasts: it accepts what its statement says, and no more.
+
+        Parameters
+        ----------
+        entity_id : str
+            Which entity; by default the first that accepts associations.
+        activity : str
+            Only what it accepts for this activity.
+        folder : Path or str, optional
+            Where what comes is kept; by default it goes with the block.
+
+        Yields
+        ------
+        Server, Archive
 
         Raises
         ------
@@ -258,11 +224,19 @@ class Modality:
         entity = next((e for e in self.profile.entities if e.accepts and entity_id in {"", e.id}), None)
         if entity is None:
             raise InputError(f"{self.profile.title} accepts no associations.")
+        claimed = devices.contexts(self.profile, entity=entity.id, role="SCP", activity=activity)
+        accepts: dict[str, set[str]] = {}
+        for context in claimed:
+            accepts.setdefault(context.uid, set()).update(context.syntaxes)
+        own: dict[str, Any] = {}
+        if entity.implementation_class_uid:
+            own["implementation_class_uid"] = entity.implementation_class_uid
+            own["implementation_version_name"] = entity.implementation_version_name or ""
         pdu_bytes = max(entity.max_pdu_bytes or 16_384, 4_096)
         with (
             tempfile.TemporaryDirectory(prefix="workbench-") as temporary,
             Archive(folder or temporary) as archive,
-            Server(archive, ae_title=self._title(entity), max_pdu_bytes=pdu_bytes) as server,
+            Server(archive, ae_title=self._title(entity), max_pdu_bytes=pdu_bytes, accepts=accepts, **own) as server,
         ):
             yield server, archive
 
@@ -274,14 +248,14 @@ class Modality:
         peer = self._needed("ris")
         self.found = self.ask(peer, activity.entity)
         self.item = self.found[0] if self.found else None
-        return _Told(Outcome.DONE, len(self.found), f"{len(self.found)} items are scheduled.", peer.ae_title)
+        return _Told(Outcome.DONE, len(self.found), f"{_count(len(self.found), 'item')} scheduled.", peer.ae_title)
 
     def _acquire(self, activity: Activity) -> "_Told":
         entity = self._entity_of("step")
         if self.ris is not None and self.item is not None and self._step is None and entity:
-            self._step = procedure_step.begin(self._as(entity, self.ris, self._named("step")), self.item)
+            self._step = procedure_step.begin(self._as(entity, self.ris, self._named("step")), self.item, started=self._began)
         made = self.acquire(activity.name)
-        return _Told(Outcome.DONE, len(made), f"{len(made)} instances were made.")
+        return _Told(Outcome.DONE, len(made), f"{_count(len(made), 'instance')} made.")
 
     def _store(self, activity: Activity) -> "_Told":
         peer = self._needed("archive")
@@ -292,7 +266,7 @@ class Modality:
         )
         troubles = self.sent.troubles
         outcome = Outcome.FAILED if troubles else Outcome.DONE
-        message = troubles[0].message if troubles else f"{len(self.sent)} instances were stored."
+        message = troubles[0].message if troubles else f"{_count(len(self.sent), 'instance')} stored."
         return _Told(outcome, len(self.sent) - len(troubles), message, peer.ae_title)
 
     def _report(self, activity: Activity) -> "_Told":
@@ -325,18 +299,35 @@ class Modality:
             report = retrieve(peer, wanted, into=archive, method="move", move_port=port)
             self.fetched = [archive.open(ref) for ref in archive]
         count, outcome = len(self.fetched), Outcome.DONE if report.complete else Outcome.FAILED
-        return _Told(outcome, count, f"{count} instances came.", peer.ae_title)
+        return _Told(outcome, count, f"{_count(count, 'instance')} came.", peer.ae_title)
 
     def _receive(self, activity: Activity) -> "_Told":
-        """Take what others send: the system's own provider runs, and instances are stored in it."""
-        with self.receiving(activity.entity) as (server, archive):
-            sent = self.made[:1] or self.fetched[:1]
+        """Be asked: the system's own provider runs, and each service that it accepts in this activity is used once."""
+        accepted = {c.uid for c in devices.contexts(self.profile, entity=activity.entity, role="SCP", activity=activity.name)}
+        sent = [d for d in (*self.made, *self.fetched, phantoms.fundus()) if str(d.SOPClassUID) in accepted][:1]
+        with self.receiving(activity.entity, activity=activity.name) as (server, archive):
+            for dataset in self.fetched[:1]:
+                archive.add(dataset)
+            if accepted & _FIND or accepted & _MOVE:
+                return self._asked(server, archive, moves=bool(accepted & _MOVE))
             if not sent:
                 report = echo(server.peer)
-                return _Told(Outcome.DONE if report.ok else Outcome.FAILED, 0, report.message, server.ae_title)
+                return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, server.ae_title)
             stored = store(server.peer, sent)
-            outcome = Outcome.DONE if stored.complete else Outcome.FAILED
-            return _Told(outcome, len(archive), f"{len(archive)} instances were received.", server.ae_title)
+            told = stored.troubles[0].message if stored.troubles else f"{_count(len(stored), 'instance')} received."
+            return _Told(Outcome.DONE if stored.complete else Outcome.FAILED, len(stored), told, server.ae_title)
+
+    def _asked(self, server: Server, archive: Archive, *, moves: bool) -> "_Told":
+        if not moves:
+            found = find(server.peer, level="STUDY")
+            return _Told(Outcome.DONE, len(found), f"{_count(len(found), 'study')} told.", server.ae_title)
+        port = free_port()
+        server.know(Peer("asker", "ASKER", port=port))
+        peer = server.peer.but(calling_ae_title="ASKER")
+        got: list[bytes] = []
+        for ref in archive:
+            retrieve(peer, StudyRef(ref.study_instance_uid), into=got.append, method="move", move_port=port)
+        return _Told(Outcome.DONE, len(got), f"{_count(len(got), 'instance')} sent.", server.ae_title)
 
     def _commit(self, activity: Activity) -> "_Told":
         peer = self._needed("archive")
@@ -344,7 +335,7 @@ class Modality:
             return _Told(Outcome.DONE, 0, "There is nothing to be committed.", peer.ae_title)
         report = commit(self._as(activity.entity, peer, activity.name), self.made)
         count = report.counts().get("committed", 0)
-        told = next((row.message for row in report if row.outcome != "committed"), f"{count} instances are committed.")
+        told = next((row.message for row in report if row.outcome != "committed"), f"{_count(count, 'instance')} committed.")
         return _Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
 
     def _print(self, activity: Activity) -> "_Told":
@@ -357,7 +348,9 @@ class Modality:
         report = filming.print_series(self._as(activity.entity, peer, activity.name), chosen, layout="2x2")
         if report.troubles:
             return _Told(Outcome.FAILED, report.films, str(report.troubles[0].text), peer.ae_title)
-        return _Told(Outcome.DONE, report.films, f"{len(chosen)} images on {report.films} film.", peer.ae_title)
+        return _Told(
+            Outcome.DONE, report.films, f"{_count(len(chosen), 'image')} on {_count(report.films, 'film')}.", peer.ae_title
+        )
 
     def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
         peer: Peer | None = getattr(self, role)
@@ -436,6 +429,11 @@ class _Told:
     count: int
     message: str
     peer: str = ""
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 class _NotHere(Exception):

@@ -1,0 +1,67 @@
+"""What became of the activities of a system: one row each.
+
+Knows: outcomes, and how the rows are shown.
+Does not know: how anything is performed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from workbench.entities import Rows
+
+__all__ = ["Activities", "Done", "Outcome"]
+
+
+class Outcome(StrEnum):
+    """What became of an activity."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NOT_HERE = "not here"
+    NOT_YET = "not yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One activity of a system, performed.
+
+    Parameters
+    ----------
+    activity, does, entity : str
+        As the profile names them.
+    peer : str
+        AE title of the other side; empty where there is none.
+    outcome : Outcome
+        ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet.
+    count : int
+        Items found, instances made, sent, committed or received.
+    seconds : float
+        How long it took.
+    message : str
+        What it came to, without a patient's value.
+    source : str
+        Where the statement describes it.
+    """
+
+    activity: str
+    does: str
+    entity: str
+    peer: str
+    outcome: Outcome
+    count: int
+    seconds: float
+    message: str
+    source: str
+
+
+class Activities(Rows[Done]):
+    """Activities in the order in which they were performed."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Done
+
+    @property
+    def complete(self) -> bool:
+        """Whether none has failed."""
+        return all(row.outcome is not Outcome.FAILED for row in self)
