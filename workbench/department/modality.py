@@ -25,7 +25,20 @@ from workbench.devices import Activity, Entity, Key, Profile
 from workbench.entities import Calling, Peer, Rows, SeriesRef, StudyRef, Timeouts, html_safe
 from workbench.errors import InputError, WorkbenchError
 from workbench.flows import filming
-from workbench.network import Found, Server, StoreReport, commit, echo, find, free_port, procedure_step, retrieve, store, worklist
+from workbench.network import (
+    Found,
+    Sending,
+    Server,
+    StoreReport,
+    commit,
+    echo,
+    find,
+    free_port,
+    procedure_step,
+    retrieve,
+    store,
+    worklist,
+)
 from workbench.standard import WORKLIST, Model, query_keys
 
 __all__ = ["Modality"]
@@ -261,9 +274,9 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return _Told(Outcome.DONE, 0, "There is nothing to send.", peer.ae_title)
-        self.sent = store(
-            self._as(activity.entity, peer, activity.name, classes={str(d.SOPClassUID) for d in self.made}), self.made
-        )
+        classes = {str(dataset.SOPClassUID) for dataset in self.made}
+        policy = Sending.of(self.profile.entity(activity.entity).policy)
+        self.sent = store(self._as(activity.entity, peer, activity.name, classes=classes), self.made, policy=policy)
         troubles = self.sent.troubles
         outcome = Outcome.FAILED if troubles else Outcome.DONE
         message = troubles[0].message if troubles else f"{_count(len(self.sent), 'instance')} stored."
