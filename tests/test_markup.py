@@ -16,8 +16,9 @@ from pydicom.dataset import Dataset
 
 import workbench
 from tests.conftest import free_port
-from workbench import builders, conformance, deid, entities, flows, inspection, network, phantoms
-from workbench.department import Department
+from workbench import builders, conformance, deid, devices, entities, flows, inspection, network, phantoms
+from workbench.department import Activities, Department, Done, Modality, Outcome
+from workbench.devices.reading import load
 from workbench.entities import Circle, Code, Finding, Findings, Peer, Polyline, Severity
 from workbench.widgets import Viewer
 
@@ -97,6 +98,43 @@ def told(image):
     return dataset
 
 
+def hostile_profile():
+    """Return a device profile whose every text carries a payload, as one reads it."""
+    head = dict.fromkeys(("name", "title", "maker", "product", "version", "statement", "edition", "summary"), LONG)
+    entity = {"id": "e", "name": LONG, "source": LONG}
+    activity = {"name": LONG, "does": "verify", "entity": "e", "source": LONG}
+    rows = {
+        "sop_classes": ("name uid scu", [LONG, "1.2", True]), "contexts": ("name uid syntaxes", [LONG, "1.2", ["1.2"]]),
+        "keys": ("name tag matching", [LONG, "(0010,0010)", "single"]), "module": ("name tag value", [LONG, "(0010,0010)", SCRIPT]),
+        "statuses": ("status meaning code behaviour", [LONG, SCRIPT, LONG, SCRIPT]),
+        "parameters": ("parameter default", [LONG, SCRIPT]), "iod": ("entity module usage table", [LONG, SCRIPT, "M", "module"]),
+    }  # fmt: skip
+    tables = [
+        {
+            "id": kind, "kind": kind, "source": LONG, "title": LONG, "entity": "e",
+            "role": "SCU" if kind in {"sop_classes", "contexts", "keys"} else "", "columns": columns.split(), "rows": [row],
+        }
+        for kind, (columns, row) in rows.items()
+    ]  # fmt: skip
+    parts = [("[profile]", head), ("[[entities]]", entity), ("[[activities]]", activity), *(("[[tables]]", t) for t in tables)]
+    return load("\n".join(f"{name}\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in part.items()) for name, part in parts))
+
+
+def systems():
+    """Give what shows a device profile, a system at work and a printer, made of hostile text."""
+    profile, printer = hostile_profile(), network.Printer()
+    printer.fault("FILM JAM")
+    row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, is_told=True)
+    done = Done(LONG, SCRIPT, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
+    return {
+        "Profile": profile, "Table": profile.table("module"), "SopClasses": devices.sop_classes(profile),
+        "Contexts": devices.contexts(profile), "Keys of a query": devices.keys(profile), "Statuses": devices.statuses(profile),
+        "Parameters": devices.parameters(profile), "ObjectClasses": devices.objects(profile),
+        "Attributes": devices.attributes(profile, "module"), "Modality": Modality(profile), "Activities": Activities([done]),
+        "Printer": printer, "PrintReport": network.PrintReport([row]),
+    }  # fmt: skip
+
+
 def workflow(image):
     """What shows a worklist, performed steps and storage commitment, made of hostile text."""
     row = {"PatientName": LONG, "PatientID": SCRIPT, "Modality": "CT", "ScheduledStationAETitle": SHORT,
@@ -153,7 +191,7 @@ def shown(tmp_path_factory):
         "RetrieveReport": network.RetrieveReport.of(
             [network.Retrieved(LONG, SCRIPT, LONG, 1, SCRIPT, 0)], method="get", seconds=0, cancelled=False, notes=[LONG, SCRIPT]
         ),
-        **workflow(image),
+        **workflow(image), **systems(),
         "StorageClasses": workbench.standard.storage_classes(), "TransferSyntaxes": workbench.standard.transfer_syntaxes(),
     }  # fmt: skip
     with Department(folder / "archive", instances=[image, other], ae_title=SHORT) as department:
@@ -197,6 +235,7 @@ def test_the_payload_is_there_to_be_read(shown):
     assert silent <= {
         "Keys",
         "Plan",
+        "Printer",
         "Report",
         "Report of a release",
         "Release",
