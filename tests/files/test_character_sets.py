@@ -325,3 +325,16 @@ def test_installing_twice_changes_nothing():
     before = dict(pydicom.filewriter.writers)
     install()
     assert pydicom.filewriter.writers == before
+
+
+@pytest.mark.parametrize(("term", "name"), [("ISO_IR 100", "Lindqvist^Åke"), ("ISO_IR 144", "Иванов^Иван"), ("GB18030", "王^小东")])
+def test_pydicoms_own_decode_leaves_a_name_as_it_is(term, name):
+    dataset, item, file = Dataset(), Dataset(), io.BytesIO()
+    dataset.SpecificCharacterSet, dataset.PatientName, item.RequestingPhysician = term, name, name
+    dataset.RequestAttributesSequence = [item]
+    dataset.save_as(file, implicit_vr=False, little_endian=True)
+    again = pydicom.dcmread(io.BytesIO(file.getvalue()), force=True)
+    assert str(again.PatientName) == name
+    again.decode()
+    again.decode()
+    assert str(again.PatientName) == str(again.RequestAttributesSequence[0].RequestingPhysician) == name

@@ -394,8 +394,14 @@ def _value(raw: RawDataElement, data: dict[str, Any], *, encoding: Any = None, d
         data["value"] = text.rstrip("\0 ")
         return
     values = [part.rstrip("\0 ") for part in text.split("\\")]
-    made: list[Any] = [PersonName(value) for value in values] if vr == "PN" else values
+    made: list[Any] = [_name(value, encoding or "iso8859") for value in values] if vr == "PN" else values
     data["value"] = made[0] if len(made) == 1 else MultiValue(PersonName if vr == "PN" else str, made)
+
+
+def _name(value: str, encodings: str | Sequence[str]) -> PersonName:
+    """Return a name that knows the bytes it came from: pydicom decodes these anew when it is asked to."""
+    several = [encodings] if isinstance(encodings, str) else list(encodings)
+    return PersonName(value, several, original_string=encoded(value, several, vr="PN"))
 
 
 def _bytes_of(value: str | bytes | PersonName, encodings: str | Sequence[str], vr: str) -> bytes:
