@@ -43,6 +43,7 @@ class Heard(Protocol):
     heard: bytes
     overlong: int
     is_late: bool
+    is_over: bool
 
     @property
     def tls_trouble(self) -> ssl.SSLError | None:
@@ -144,7 +145,7 @@ def _of_tls(peer: Peer, link: Heard) -> NetworkError | None:
 
 def _unanswered(peer: Peer, link: Heard | None, heard: list[object]) -> NetworkError:
     """Return why there was neither acceptance nor rejection."""
-    if any(isinstance(primitive, A_ABORT) for primitive in heard):
+    if (link is not None and link.heard[:1] == b"\x07") or any(isinstance(primitive, A_ABORT) for primitive in heard):
         return said(
             AssociationAborted(f"{peer} aborted the association while it was requested (A-ABORT, PS3.8 9.3.8)."),
             "association",
@@ -156,7 +157,8 @@ def _unanswered(peer: Peer, link: Heard | None, heard: list[object]) -> NetworkE
             "association",
             "Another service may listen at that port.",
         )
-    if not (link is not None and link.is_late) and any(isinstance(primitive, A_P_ABORT) for primitive in heard):
+    is_over = link is not None and link.is_over
+    if is_over or (any(isinstance(primitive, A_P_ABORT) for primitive in heard) and not (link is not None and link.is_late)):
         return said(
             AssociationAborted(f"{peer} closed the connection instead of answering the association request."),
             "association",

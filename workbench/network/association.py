@@ -143,6 +143,7 @@ def associate(
         _release(association)
     finally:
         link.close_taken()
+        entity.end()
 
 
 def _extended(uid: str, information: bytes) -> SOPClassExtendedNegotiation:
@@ -259,7 +260,8 @@ class _Link(AssociationSocket):
         self._given, self.peer = connection, peer
         self.heard = b""
         self.overlong = 0
-        self.is_late = False
+        self.is_late = self.is_over = False
+        self._answer_by = time.monotonic() + peer.timeouts.acse_s
         self._taken: socket.socket | None = None
         super().__init__(association, address=address)
         self.patience(peer.timeouts.acse_s)
@@ -294,6 +296,7 @@ class _Link(AssociationSocket):
         view, done, end = memoryview(data), 0, time.monotonic() + self._patience_s
         while done < nr_bytes:
             if self.socket is None or not (count := self.socket.recv_into(view[done:])):
+                self.is_over = time.monotonic() < self._answer_by  # afterwards it is we who have ended it
                 view.release()
                 del data[done:]
                 break
