@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import free_port
-from workbench import builders, phantoms
+from workbench import builders, network, phantoms
 from workbench.cli._disk import Folder
 from workbench.department import Department
 from workbench.entities import Polyline
@@ -640,6 +640,28 @@ def test_stopping_a_server(desk, tmp_path, number):
     again = desk.begin("serve", "--port", port, "--folder", tmp_path / "archive")
     assert "1 study, 1 instance" in again.stdout.readline()
     interrupted(again)
+
+
+def test_serving_a_worklist_and_commitment_in_tls(desk, tmp_path):
+    """N10: what has no certificate of ours gets no answer; what has one finds, stores and has it committed."""
+    authority = network.security.test_authority(tmp_path / "certificates")
+    server, client = authority.server, authority.client
+    items = tmp_path / "items.csv"
+    items.write_text(
+        "PatientName,PatientID,Modality,ScheduledStationAETitle,ScheduledProcedureStepStartDate\nDoe^Jane,1,OP,CAMERA,20261121\n"
+    )
+    port = free_port()
+    process = desk.begin(
+        "serve", "--port", port, "--folder", tmp_path / "archive", "--worklist", items,
+        "--tls", server.certificate, server.key, server.ca[0],
+    )  # fmt: skip
+    until(lambda: listens(port))
+    desk.run("peers", "add", "safe", "WORKBENCH", "127.0.0.1", port, "--tls", client.certificate, client.key, client.ca[0])
+    assert [row["PatientID"] for row in desk.json("worklist", "safe", "Modality=OP")] == ["1"]
+    assert [row["outcome"] for row in desk.json("store", "safe", "image.dcm")] == ["stored"]
+    assert [row["outcome"] for row in desk.json("commit", "safe", "image.dcm")] == ["committed"]
+    desk.run("echo", f"WORKBENCH@127.0.0.1:{port}", code=3)
+    interrupted(process)
 
 
 def test_a_silent_peer_is_left_at_the_second_time(desk):

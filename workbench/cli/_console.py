@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -140,3 +141,9 @@ def log_to_stderr() -> None:
     log = logging.getLogger("workbench")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+
+def stop_if(stopped: "Stopped") -> None:
+    """End with the exit code of the signal, where one came."""
+    if stopped():
+        raise typer.Exit(128 + stopped.number)

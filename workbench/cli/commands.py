@@ -27,18 +27,17 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
-from workbench.cli._arguments import keys_of
+from workbench.cli._arguments import TlsFiles, keys_of, tls_of
 from workbench.cli._console import (
-    Stopped,
     count,
     frame_records,
     gathered,
-    log_to_stderr,
     progress_bar,
     put,
     say,
     show_json,
     show_table,
+    stop_if,
     stoppable,
     terminated,
 )
@@ -46,6 +45,7 @@ from workbench.cli._disk import Folder, files_below, read, readable
 from workbench.cli._trace import TraceTo, tracing
 from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
+from workbench.cli.serving import serve
 from workbench.cli.workflow import commit, step, worklist
 from workbench.entities import Peer, SeriesRef, StudyRef, plain
 from workbench.errors import AttributeUnusable, Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
@@ -68,11 +68,12 @@ app.command("printer")(printer)
 app.command()(worklist)
 app.command()(commit)
 app.add_typer(step, name="step")
+app.command()(serve)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PeerName = Annotated[str, typer.Argument(metavar="PEER", help="Name in the address book, or AETITLE@HOST:PORT.")]
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders with all files below them.", exists=True)]
-OnePath = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False)]
+OnePath = Annotated[Path, typer.Argument(metavar="FILE", help="A DICOM file.", exists=True, dir_okay=False)]
 
 
 class Level(StrEnum):
@@ -153,30 +154,8 @@ def lab(port: Annotated[int, typer.Option(help="TCP port of JupyterLab.")] = 888
             server.wait()
         finally:
             server.kill()
-    _stop_if(stopped)
+    stop_if(stopped)
     raise typer.Exit(server.returncode)
-
-
-@app.command()
-def serve(
-    folder: Annotated[Path, typer.Option(help="Where the archive is kept.")] = Path("workbench-archive"),
-    ae_title: Annotated[str, typer.Option(help="What it calls itself.")] = "WORKBENCH",
-    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 11112,
-    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need e.g. 0.0.0.0.")] = "127.0.0.1",
-    phantoms: Annotated[bool, typer.Option("--phantoms", help="Put the phantoms in first.")] = False,
-) -> None:
-    """Run the embedded archive until Ctrl-C: verification, storage, query and retrieve. C-MOVE knows the address book."""
-    known = {peer.name: peer for peer in wb.network.AddressBook.load()}
-    log_to_stderr()
-    with stoppable() as stopped, wb.archive.Archive(folder) as archive:
-        with wb.network.Server(archive, ae_title=ae_title, host=host, port=port, known_peers=known) as server:
-            for dataset in wb.phantoms.everything() if phantoms else ():
-                archive.add(dataset)
-            counts = archive.counts()
-            put(f"{server.peer}: {count(counts.studies, 'study')}, {count(counts.instances, 'instance')}. Ctrl-C stops.")
-            while not stopped():
-                time.sleep(0.1)
-        _stop_if(stopped)
 
 
 # ------------------------------------------------------------ network
@@ -201,7 +180,7 @@ def find(
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="e.g. PatientName='DOE*' StudyDate=20240101-")
     ] = None,
     *,
-    level: Annotated[Level, typer.Option(case_sensitive=False)] = Level.STUDY,
+    level: Annotated[Level, typer.Option(case_sensitive=False, help="What is looked for.")] = Level.STUDY,
     model: Annotated[Model, typer.Option(case_sensitive=False, help="Query/Retrieve root.")] = Model.STUDY,
     via: Annotated[Via, typer.Option(help="C-FIND or QIDO-RS.")] = Via.DIMSE,
     limit: Annotated[int | None, typer.Option(help="Stop after so many answers.", min=1)] = None,
@@ -222,7 +201,7 @@ def find(
     )
     for note in found.notes:
         say(f"note: {note}")
-    _stop_if(stopped)
+    stop_if(stopped)
 
 
 @app.command()
@@ -249,7 +228,7 @@ def retrieve(
     show_table(report.records(), as_json, title=title, hide=("sop_class_uid",))
     for note in report.notes:
         say(f"note: {note}")
-    _stop_if(stopped)
+    stop_if(stopped)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -278,7 +257,7 @@ def store(
     outcomes = [str(row.outcome) for row in report]
     counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
     show_table(report.records(), as_json, title=counts, hide=("sop_class_uid", "sop_instance_uid", "status"))
-    _stop_if(stopped)
+    stop_if(stopped)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -358,7 +337,7 @@ def deid(
     held = sum(record["outcome"] != "released" for record in records)
     title = f"{len(records) - held} released, {held} held back, {len(unusable)} unusable"
     show_table(records, as_json, title=title, hide=("number", "sop_instance_uid", "sop_class"))
-    _stop_if(stopped)
+    stop_if(stopped)
     if held or unusable or not records:
         raise typer.Exit(1)
 
@@ -405,17 +384,20 @@ def list_peers(as_json: AsJson = False) -> None:
 
 @book.command("add")
 def add_peer(
-    name: str,
-    ae_title: str,
-    host: str,
-    port: Annotated[int, typer.Argument(min=1, max=65535)],
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    ae_title: Annotated[str, typer.Argument(help="What it calls itself.")],
+    host: Annotated[str, typer.Argument(help="Name or address of its machine.")],
+    port: Annotated[int, typer.Argument(min=1, max=65535, help="Where it listens.")],
     calling: Annotated[str, typer.Option(help="What we call ourselves towards it.")] = "WORKBENCH",
     web_url: Annotated[str, typer.Option(help="Base address of its DICOMweb services.")] = "",
     web_secret: Annotated[str, typer.Option(help="Name of the environment variable that holds user:password.")] = "",
+    tls: TlsFiles = None,
 ) -> None:
     """Add a peer, or replace the one of that name."""
     loaded = wb.network.AddressBook.load()
-    loaded.add(Peer(name, ae_title, host, port, calling_ae_title=calling, web_url=web_url, web_secret=web_secret))
+    loaded.add(
+        Peer(name, ae_title, host, port, calling_ae_title=calling, web_url=web_url, web_secret=web_secret, tls=tls_of(tls))
+    )  # fmt: skip
     put(f"{name} is {loaded.get(name)}, in {loaded.save()}")
 
 
@@ -442,11 +424,6 @@ def _options(names: Iterable[str] | None) -> dict[str, bool]:
         if name not in known:
             raise InputError(f"There is no option {plain(name)!r}; PS3.15 E.3 has {', '.join(known)}.")
     return chosen
-
-
-def _stop_if(stopped: Stopped) -> None:
-    if stopped():
-        raise typer.Exit(128 + stopped.number)
 
 
 def main() -> None:

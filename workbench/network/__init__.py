@@ -17,6 +17,7 @@ from workbench.network.printer import Printer, PrinterModel
 from workbench.network.printing import PrintOutcome, PrintReport, PrintRow, print_images
 from workbench.network.procedure_step import ProcedureStep
 from workbench.network.procedure_steps import ProcedureSteps
+from workbench.network.providing import Provider
 from workbench.network.retrieve import Retrieved, RetrieveReport, retrieve
 from workbench.network.server import Server
 from workbench.network.store import Retry, Sending, StoreOutcome, StoreReport, StoreRow, store
@@ -41,6 +42,7 @@ __all__ = [
     "PrinterModel",
     "ProcedureStep",
     "ProcedureSteps",
+    "Provider",
     "QueryOptions",
     "QueryPolicy",
     "RetrieveReport",

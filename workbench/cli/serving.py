@@ -1,0 +1,55 @@
+"""The command that runs the embedded archive, with the services beside it that are asked for.
+
+Knows: which option stands for which service.
+Does not know: how a service answers.
+"""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import workbench as wb
+from workbench.cli._arguments import TlsFiles, tls_of
+from workbench.cli._console import count, log_to_stderr, put, stop_if, stoppable
+
+__all__ = ["serve"]
+
+
+def serve(
+    folder: Annotated[Path, typer.Option(help="Where the archive is kept.")] = Path("workbench-archive"),
+    ae_title: Annotated[str, typer.Option(help="What it calls itself.")] = "WORKBENCH",
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 11112,
+    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need e.g. 0.0.0.0.")] = "127.0.0.1",
+    phantoms: Annotated[bool, typer.Option("--phantoms", help="Put the phantoms in first.")] = False,
+    worklist: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", exists=True, dir_okay=False, help="Also serve this worklist, and keep its performed steps."),
+    ] = None,
+    tls: TlsFiles = None,
+) -> None:
+    """Run the embedded archive until Ctrl-C: verification, storage, query, retrieve, storage commitment.
+
+    C-MOVE and reports of storage commitment go to peers of the address book.
+    """
+    known = {peer.name: peer for peer in wb.network.AddressBook.load()}
+    log_to_stderr()
+    with stoppable() as stopped, wb.archive.Archive(folder) as archive:
+        providers: list[Any] = [wb.network.Commitment(archive)]
+        if worklist is not None:
+            items = wb.network.Worklist(worklist)
+            providers += [items, wb.network.ProcedureSteps(items)]
+        with wb.network.Server(
+            archive, ae_title=ae_title, host=host, port=port, known_peers=known, providers=providers, tls=tls_of(tls)
+        ) as server:
+            for dataset in wb.phantoms.everything() if phantoms else ():
+                archive.add(dataset)
+            counts = archive.counts()
+            held = [count(counts.studies, "study"), count(counts.instances, "instance")]
+            if worklist is not None:
+                held.append(count(len(items), "scheduled step"))
+            put(f"{server.peer}: {', '.join(held)}. Ctrl-C stops.")
+            while not stopped():
+                time.sleep(0.1)
+        stop_if(stopped)
