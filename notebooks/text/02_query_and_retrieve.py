@@ -8,7 +8,6 @@
 
 # %%
 import os
-import socket
 from pathlib import Path
 
 import pandas as pd
@@ -31,9 +30,7 @@ pd.set_option("display.max_colwidth", None)
 # too, since it opens a second connection to deliver. So we choose a free port and tell the department.
 
 # %%
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
+port = network.free_port()
 department = Department(known_peers={"this notebook": Peer("this notebook", "WORKBENCH", port=port)})
 department
 

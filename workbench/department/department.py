@@ -45,6 +45,8 @@ class Department:
         Destinations that C-MOVE may name.
     items : iterable of Dataset or mapping, DataFrame, or Path to a CSV file, optional
         What is scheduled; by default one item today for each system that asks a worklist.
+    max_associations : int
+        How many each of its servers holds at once.
 
     Attributes
     ----------
@@ -78,6 +80,7 @@ class Department:
         port: int = 0,
         known_peers: Mapping[str, Peer] | None = None,
         items: object = None,
+        max_associations: int = 16,
     ) -> None:
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="workbench-")) if folder is None else Path(folder)
@@ -90,10 +93,17 @@ class Department:
             self.worklist = Worklist(scheduled(systems.values()) if items is None else items)  # type: ignore[arg-type]
             self.steps, self.printer = ProcedureSteps(self.worklist), Printer()
             self.server = self._started(
-                Server(self.archive, ae_title=ae_title, port=port, known_peers=known_peers, providers=[Commitment(self.archive)])
+                Server(
+                    self.archive, ae_title=ae_title, port=port, known_peers=known_peers, providers=[Commitment(self.archive)],
+                    max_associations=max_associations,
+                )
+            )  # fmt: skip
+            self.information_system = self._started(
+                Server(None, ae_title="RIS", providers=[self.worklist, self.steps], max_associations=max_associations)
             )
-            self.information_system = self._started(Server(None, ae_title="RIS", providers=[self.worklist, self.steps]))
-            self.print_server = self._started(Server(None, ae_title="PRINTER", providers=[self.printer]))
+            self.print_server = self._started(
+                Server(None, ae_title="PRINTER", providers=[self.printer], max_associations=max_associations)
+            )
         except BaseException:
             self.stop()
             raise
