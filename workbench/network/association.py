@@ -38,6 +38,7 @@ from workbench.errors import (
     PeerUnreachable,
     StatusFailure,
 )
+from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workbench.network._secure import SecureSocket, secured
 from workbench.network._tap import WATCHER, tapped
 from workbench.network._troubles import REJECT, not_secure, rejection, said, trouble, unreachable
@@ -340,9 +341,10 @@ class _Entity(AE):
 
     def __init__(self, peer: Peer, connection: socket.socket) -> None:
         super().__init__(ae_title=peer.calling_ae_title)
-        if peer.calling.implementation_class_uid:
-            self.implementation_class_uid = UID(peer.calling.implementation_class_uid)
-            self.implementation_version_name = peer.calling.implementation_version_name or None
+        calling = peer.calling
+        self.implementation_class_uid = UID(calling.implementation_class_uid or IMPLEMENTATION_CLASS_UID)
+        ours = "" if calling.implementation_class_uid else IMPLEMENTATION_VERSION_NAME
+        self.implementation_version_name = calling.implementation_version_name or ours or None
         self._peer, self.connection = peer, connection
         self.link: _Link | None = None
         self._association: Association | None = None
