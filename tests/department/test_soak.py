@@ -29,7 +29,7 @@ AT_ONCE = 50
 PATIENT = Timeouts(connect_s=30, acse_s=60, dimse_s=60, network_s=60)
 #: How much more memory may be in use afterwards than after a third of the time: arenas that are not given back. What piled up
 #: with each association, such as its buffer of 0.5 MB, would be some 150 MB in 12 s, and five times as much in a minute.
-GROWTH_BYTES = 64 << 20
+GROWTH_BYTES = 96 << 20
 FILM = FilmImage(bytes(range(256)) * 4, 32, 32)
 SEED = phantoms.ct_series(1, rows=32)[0]
 

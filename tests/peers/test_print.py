@@ -76,6 +76,7 @@ def stored(peer: RunningPeer) -> tuple[list[pydicom.Dataset], list[pydicom.Datas
 
 @pytest.mark.parametrize("bits", [8, 12])
 def test_dcmprscp_prints_every_film_with_the_pixels_that_were_sent(dcmprscp, bits):
+    """S12: 8 and 12 bits to dcmprscp -> every film, with the pixels that were sent."""
     printer = dcmprscp()
     images = [ramp(bits, rows=40 + n) for n in range(6)]
     report = print_images(
@@ -92,6 +93,7 @@ def test_dcmprscp_prints_every_film_with_the_pixels_that_were_sent(dcmprscp, bit
 
 
 def test_every_operation_is_carried_out_and_deleted_again(dcmprscp):
+    """S12: our user at dcmprscp -> from N-CREATE to N-DELETE, each carried out."""
     printer = dcmprscp()
     report = print_images(printer.peer, [ramp(12)], lut=FilmLut("LIN OD"))
     steps = [row.step for row in report]
@@ -103,6 +105,7 @@ def test_every_operation_is_carried_out_and_deleted_again(dcmprscp):
 
 
 def test_a_table_for_eight_bits_and_an_image_of_twelve_are_0106(dcmprscp):
+    """S12: a presentation LUT that does not fit the image -> 0x0106."""
     printer = dcmprscp(PresentationLUTMatchRequired="true")
     lut = FilmLut(values=tuple(range(256)), bits=10)
     good = print_images(printer.peer, [ramp(8)], lut=lut)
@@ -152,6 +155,7 @@ def slices(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize(("supports", "bits"), [("true", 12), ("false", 8)])
 def test_dcmprscu_prints_four_images_at_our_printer(dcmprint, slices, supports, bits):
+    """S12: dcmpsprt and dcmprscu at our printer -> as many films as they printed."""
     printer = Printer()
     with Server(None, ae_title="PRINTER", providers=[printer]) as server:
         done = dcmprint(
