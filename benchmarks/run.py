@@ -15,7 +15,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import memory, programs, querying, retrieving, storing, subjects
+from benchmarks import loading, memory, programs, querying, retrieving, storing, subjects
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=0)
     parser.add_argument("--repetitions", type=int, default=0)
     parser.add_argument("--tuned", action="store_true", help="leave out DCMTK and Orthanc as they come, which is slow")
-    parser.add_argument("--only", choices=["storing", "retrieving", "querying", "memory"], help="one part")
+    parser.add_argument("--only", choices=["storing", "retrieving", "querying", "memory", "loading"], help="one part")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
     arguments = parser.parse_args()
     count = arguments.instances or (50 if arguments.quick else 500)
@@ -52,7 +52,7 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in found["versions"].items()))
     subject = "Queries" if arguments.only == "querying" else f"{count} CT of 512 x 512 x 16 bit, {size_mb:.0f} MB"
     print(f"{subject}, loopback; medians of {repetitions}; ratios to the first one")
-    for part in (storing, retrieving):
+    for part in (storing, retrieving, loading):
         if arguments.only in {None, part.__name__.split(".")[-1]}:
             for result in part.comparisons(folder, repetitions, tuned_only=arguments.tuned):
                 print("\n".join(result.lines()), flush=True)

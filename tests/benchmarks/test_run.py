@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["storing", "retrieving"])
+@pytest.mark.parametrize("part", ["storing", "retrieving", "loading"])
 def test_the_quick_benchmark_runs(part, program, tmp_path):
     for name in ("storescu", "storescp", "getscu", "movescu", "Orthanc"):
         program(name)
@@ -21,7 +21,7 @@ def test_the_quick_benchmark_runs(part, program, tmp_path):
     (written,) = tmp_path.iterdir()
     found = json.loads(written.read_text())
     assert set(found["versions"]) >= {"dcmtk", "orthanc", "python", "pynetdicom", "workbench"}
-    assert len(found["results"]) == {"storing": 5, "retrieving": 1}[part]
+    assert len(found["results"]) == {"storing": 5, "retrieving": 1, "loading": 1}[part]
     assert all(seconds and min(seconds) > 0 for result in found["results"] for seconds in result["seconds"].values())
 
 
