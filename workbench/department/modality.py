@@ -146,11 +146,9 @@ class Modality:
             "receive": self._receive, "acquire": self._acquire, "store": self._store, "step": self._report,
             "commit": self._commit, "print": self._print,
         }  # fmt: skip
-        began = time.monotonic()
+        act, began = acts.get(activity.does), time.monotonic()
         try:
-            told = acts[activity.does](activity)
-        except KeyError:
-            told = _Told(Outcome.NOT_YET, 0, "The workbench does not do this yet.")
+            told = act(activity) if act else _Told(Outcome.NOT_YET, 0, "The workbench does not do this yet.")
         except _NotHere as lacking:
             told = _Told(Outcome.NOT_HERE, 0, str(lacking))
         except WorkbenchError as error:
