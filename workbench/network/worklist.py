@@ -1,7 +1,7 @@
 """Modality Worklist: asking for what is scheduled, and a worklist that answers (PS3.4 K).
 
-Knows: worklist items as datasets, how tables become items, which keys are returned.
-Does not know: how values are matched (the archive does), what becomes of a step once it has begun.
+Knows: which items match, and that those that are over are left out.
+Does not know: how tables become items, how values are matched (the archive does), what becomes of a step once it has begun.
 """
 
 import threading
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.presentation import PresentationContext
 
@@ -20,28 +19,25 @@ from workbench.entities import Peer, html_table
 from workbench.errors import InputError
 from workbench.inspection import table
 from workbench.network._answering import Answers
+from workbench.network._entries import STEP, item_of, items_of
 from workbench.network._guard import Acceptor
 from workbench.network._items import ItemEncoder, Remembered
 from workbench.network._suboperations import encode
 from workbench.network.addressbook import as_peer
 from workbench.network.find import MOST_RESULTS, Found, by_dimse, columns_of
 from workbench.network.providing import Refused, dataset_of
-from workbench.standard import WORKLIST, place, worklist_identifier, worklist_path
+from workbench.standard import WORKLIST, worklist_identifier, worklist_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Worklist", "worklist"]
 
-_STEP = "ScheduledProcedureStepSequence"
-#: What an item must have (return key type 1 of PS3.4 Table K.6-1); the UIDs and identifiers can be made.
-_NEEDED = ("PatientName", "PatientID", f"{_STEP}.ScheduledStationAETitle", f"{_STEP}.ScheduledProcedureStepStartDate",
-           f"{_STEP}.Modality")  # fmt: skip
 #: A step in one of these states is no longer asked for (PS3.3 C.4.10, Scheduled Procedure Step Status).
 _OVER = frozenset({"COMPLETED", "DISCONTINUED", "CANCELED"})
-_SHOWN = ("PatientName", "PatientID", "AccessionNumber", f"{_STEP}.Modality", f"{_STEP}.ScheduledStationAETitle",
-          f"{_STEP}.ScheduledProcedureStepStartDate", f"{_STEP}.ScheduledProcedureStepStartTime",
-          f"{_STEP}.ScheduledProcedureStepID", f"{_STEP}.ScheduledProcedureStepStatus")  # fmt: skip
+_SHOWN = ("PatientName", "PatientID", "AccessionNumber", f"{STEP}.Modality", f"{STEP}.ScheduledStationAETitle",
+          f"{STEP}.ScheduledProcedureStepStartDate", f"{STEP}.ScheduledProcedureStepStartTime",
+          f"{STEP}.ScheduledProcedureStepID", f"{STEP}.ScheduledProcedureStepStatus")  # fmt: skip
 
 
 def worklist(
@@ -96,7 +92,9 @@ class Worklist:
     ----------
     items : DataFrame, Path to a CSV file, or iterable of Dataset or mapping
         What is scheduled. Columns are keywords; those of the Scheduled Procedure Step need no path. What is lacking of
-        Study Instance UID, Requested Procedure ID and Scheduled Procedure Step ID is made.
+        Study Instance UID, Requested Procedure ID and Scheduled Procedure Step ID is made. A CSV file is UTF-8, and its cells
+        are taken as they stand. In a DataFrame, a column of numbers has lost its leading zeros (pass ``dtype=str`` where you
+        read it); whole numbers that became floats because a cell is missing are whole numbers again.
     most : int, optional
         More matches than this are refused with 0xA700 (PS3.4 K.4.1.1.4).
 
@@ -105,7 +103,7 @@ class Worklist:
     QueryKeyInvalid
         If a column is no attribute of a worklist item.
     InputError
-        If an item lacks what every item must have; the message says which item, and what.
+        If an item lacks what every item must have, or a file is no table; the message says which item or line, and what.
 
     Examples
     --------
@@ -124,8 +122,7 @@ class Worklist:
         self._items: list[Dataset] = []
         self._remembered: Remembered = {}
         self._most = most
-        for number, entry in enumerate(_entries(items), start=1):
-            self._items.append(_item(entry, number))
+        self._items.extend(items_of(items))
 
     @property
     def items(self) -> tuple[Dataset, ...]:
@@ -142,7 +139,7 @@ class Worklist:
             As for the constructor.
         """
         with self._lock:
-            self._items.append(_item(entry, len(self._items) + 1))
+            self._items.append(item_of(entry, len(self._items) + 1))
             return self._items[-1]
 
     def mark(self, study_instance_uid: str, step_id: str, status: str) -> bool:
@@ -213,63 +210,8 @@ class Worklist:
         return html_table(shown, caption=f"Worklist: {len(self)} items")
 
 
-def _entries(items: Any) -> Iterable[Dataset | Mapping[str, Any]]:
-    if isinstance(items, str | Path):
-        import pandas as pd  # noqa: PLC0415 - only wanted here
-
-        items = pd.read_csv(items, dtype=str, keep_default_na=False)
-    if hasattr(items, "to_dict"):
-        return [{str(k): v for k, v in row.items() if not _is_missing(v)} for row in items.to_dict("records")]
-    return items  # type: ignore[no-any-return]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or str(value) in {"", "NaT", "<NA>"}  # noqa: PLR0124 - NaN is the one that differs
-
-
-def _item(entry: Dataset | Mapping[str, Any], number: int) -> Dataset:
-    """Return an item that has what every item must have."""
-    item = Dataset()
-    if isinstance(entry, Dataset):
-        item.update({element.tag: element for element in entry})
-    else:
-        for name, value in entry.items():
-            if not _is_missing(value):
-                place(item, worklist_path(str(name)), value)
-    steps = item.get(_STEP) or [Dataset()]
-    if len(steps) != 1:
-        raise InputError(f"Worklist item {number} has {len(steps)} scheduled steps: make one item of each (PS3.4 K.6.1.2.2).")
-    step = Dataset()
-    step.update({element.tag: element for element in steps[0]})
-    item.ScheduledProcedureStepSequence = [step]
-    lacking = [path for path in _NEEDED if not _value(item, path)]
-    if lacking:
-        raise InputError(
-            f"Worklist item {number} lacks {', '.join(p.split('.')[-1] for p in lacking)} (PS3.4 Table K.6-1, type 1)."
-        )
-    for dataset, keyword, made in (
-        (item, "StudyInstanceUID", generate_uid()),
-        (item, "RequestedProcedureID", f"RP{number:05d}"),
-        (step, "ScheduledProcedureStepID", f"SPS{number:05d}"),
-        (step, "ScheduledProcedureStepStatus", "SCHEDULED"),
-        (step, "ScheduledProcedureStepStartTime", "000000"),
-    ):
-        if not dataset.get(keyword):
-            setattr(dataset, keyword, made)
-    return item
-
-
-def _value(item: Dataset, path: str) -> Any:
-    for part in path.split("."):
-        found = item.get(part)
-        if not found:
-            return None
-        item = found[0] if part == _STEP else found
-    return item
-
-
 def _asked_state(identifier: Dataset) -> bool:
-    steps = identifier.get(_STEP)
+    steps = identifier.get(STEP)
     return bool(steps and steps[0].get("ScheduledProcedureStepStatus"))
 
 
