@@ -290,3 +290,15 @@ def test_the_states_are_those_of_the_standard(acts, other):
             assert refused(call).status == wanted
         model = after
         assert (steps.status(uid) if model else None) == model
+
+
+def test_a_step_does_not_tell_of_another_patients_instances():
+    image, other = phantoms.ct_series(1, rows=16)[0], phantoms.fundus()
+    scheduled = Dataset()
+    scheduled.StudyInstanceUID = image.StudyInstanceUID
+    attributes = Dataset()
+    attributes.PatientID, attributes.ScheduledStepAttributesSequence = image.PatientID, [scheduled]
+    step = procedure_step.ProcedureStep("1.2.3", "IN PROGRESS", attributes)
+    assert len(performed_series([image], step=step)) == 1
+    with pytest.raises(InputError, match="is of another study or patient than the performed step"):
+        performed_series([image, other], step=step)

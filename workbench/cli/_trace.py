@@ -13,13 +13,17 @@ import typer
 
 import workbench as wb
 from workbench.cli._console import say
+from workbench.entities import plain
+from workbench.errors import InputError
 
 __all__ = ["TraceTo", "tracing"]
 
 TraceTo = Annotated[
     Path | None,
     typer.Option(
-        "--trace", help="Write what passed on the wire to this HTML file, as a sequence diagram; values are masked.", dir_okay=False
+        "--trace",
+        help="Write what passed on the wire to this HTML file, as a sequence diagram; UIDs are shown, other values masked.",
+        dir_okay=False,
     ),
 ]
 
@@ -30,6 +34,8 @@ def tracing(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
+    if not path.absolute().parent.is_dir():  # told before anything is sent: what a transfer came to must not be lost for it
+        raise InputError(f"There is no folder {plain(str(path.parent))!r} for the trace.")
     with wb.network.trace() as recorded:
         try:
             yield

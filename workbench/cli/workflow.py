@@ -107,9 +107,9 @@ def finish_step(
     datasets = [dataset for _, dataset in readable(files_below(paths), unusable)]
     if unusable:
         raise InputError(f"Nothing was told: {count(len(unusable), 'file')} can't be used.")
-    series = wb.network.procedure_step.performed_series(datasets, protocol=protocol)
-    status = "DISCONTINUED" if discontinued else "COMPLETED"
-    done = wb.network.procedure_step.finish(peer, _kept(state), status=status, series=series)
+    begun, status = _kept(state), "DISCONTINUED" if discontinued else "COMPLETED"
+    series = wb.network.procedure_step.performed_series(datasets, step=begun, protocol=protocol)
+    done = wb.network.procedure_step.finish(peer, begun, status=status, series=series)
     state.unlink()
     _told(done, as_json)
 

@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from workbench.entities import InstanceRef, Peer, html_safe, plain, uid_checked
-from workbench.errors import AttributeUnusable
+from workbench.errors import AttributeUnusable, InputError
+from workbench.files import character_sets
 from workbench.network import contexts
 from workbench.network._normalized import Answer, Conversation
 from workbench.network._step_rules import (
@@ -93,6 +94,7 @@ def begin(
     attributes: Mapping[str, Any] | None = None,
     sop_instance_uid: str | None = None,
     started: datetime | None = None,
+    only: bool = False,
 ) -> ProcedureStep:
     """Tell a peer that a procedure step has begun (N-CREATE, PS3.4 F.7.2.1).
 
@@ -109,6 +111,8 @@ def begin(
         Of the new step; made where it is not given. To ask again after a time-out, pass the same.
     started : datetime, optional
         When; by default now.
+    only : bool
+        Send `attributes` and nothing else: a system that tells less, or more, than what is usual.
 
     Returns
     -------
@@ -126,11 +130,14 @@ def begin(
     """
     peer = as_peer(peer)
     items = [item] if isinstance(item, Dataset) else list(item or ())
-    dataset = _created(items, peer.calling_ae_title, started or datetime.now())  # noqa: DTZ005 - DICOM has local times
-    scheduled = dataset.ScheduledStepAttributesSequence
-    for keyword, value in (attributes or {}).items():
-        for each in scheduled if keyword in SCHEDULED else (dataset,):
-            _put(each, keyword, value)
+    if only:
+        dataset = _changes(None, attributes)
+    else:
+        dataset = _created(items, peer.calling_ae_title, started or datetime.now())  # noqa: DTZ005 - DICOM has local times
+        scheduled = dataset.ScheduledStepAttributesSequence
+        for keyword, value in (attributes or {}).items():
+            for each in scheduled if keyword in SCHEDULED else (dataset,):
+                _put(each, keyword, value)
     _check(fault_in_creation(dataset, strict=True))
     _with_character_set(dataset)
     uid = uid_checked(sop_instance_uid or generate_uid(), name="SOP Instance UID")
@@ -211,18 +218,27 @@ def finish(
     return _set(as_peer(peer), step, changes)
 
 
-def performed_series(datasets: Iterable[Dataset], *, protocol: str = "", retrieve_ae_title: str = "") -> list[Dataset]:
+def performed_series(
+    datasets: Iterable[Dataset], *, step: ProcedureStep | None = None, protocol: str = "", retrieve_ae_title: str = ""
+) -> list[Dataset]:
     """Return the items of Performed Series Sequence (0040,0340) that name instances, one a series, in order of appearance.
 
     Parameters
     ----------
     datasets : iterable of Dataset
         The instances of the step.
+    step : ProcedureStep, optional
+        The step that made them: instances of another patient or study are refused then.
     protocol : str
         Protocol Name (0018,1030), which each series must have; by default the instances', or else their Series Description or
         Modality.
     retrieve_ae_title : str
         From whom they can be retrieved, where that is known.
+
+    Raises
+    ------
+    InputError
+        If an instance is not of the step's studies and patient.
 
     Examples
     --------
@@ -236,6 +252,8 @@ def performed_series(datasets: Iterable[Dataset], *, protocol: str = "", retriev
     found: dict[str, Dataset] = {}
     for dataset in datasets:
         ref = InstanceRef.of(dataset)
+        if step is not None:
+            _belongs(dataset, ref, step)
         item = found.get(ref.series_instance_uid)
         if item is None:
             item = found[ref.series_instance_uid] = _series_item(dataset, ref, protocol, retrieve_ae_title)
@@ -244,6 +262,16 @@ def performed_series(datasets: Iterable[Dataset], *, protocol: str = "", retriev
         is_image = "Rows" in dataset and str(dataset.get("Modality") or "") not in _WITHOUT_FRAMES
         (item.ReferencedImageSequence if is_image else item.ReferencedNonImageCompositeSOPInstanceSequence).append(reference)
     return list(found.values())
+
+
+def _belongs(dataset: Dataset, ref: InstanceRef, step: ProcedureStep) -> None:
+    studies = {str(each.StudyInstanceUID) for each in step.attributes.ScheduledStepAttributesSequence}
+    ours, theirs = str(step.attributes.get("PatientID") or ""), str(dataset.get("PatientID") or "")
+    if ref.study_instance_uid not in studies or (ours and theirs and ours != theirs):
+        raise InputError(
+            f"Instance {ref.sop_instance_uid} is of another study or patient than the performed step (PS3.4 F.7.2.1): "
+            "a step tells of its own instances only."
+        )
 
 
 def _series_item(dataset: Dataset, ref: InstanceRef, protocol: str, retrieve_ae_title: str) -> Dataset:
@@ -367,9 +395,5 @@ _REMEDIES = {
 
 def _with_character_set(dataset: Dataset) -> None:
     """Say UTF-8 where a value is not ASCII, unless the caller says something else."""
-    if "SpecificCharacterSet" not in dataset and not _is_ascii(dataset):
+    if "SpecificCharacterSet" not in dataset and not character_sets.is_ascii(dataset):
         dataset.SpecificCharacterSet = "ISO_IR 192"
-
-
-def _is_ascii(dataset: Dataset) -> bool:
-    return all(all(map(_is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)
