@@ -2,15 +2,20 @@
 
 import datetime as dt
 import logging
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
 
 from workbench.errors import InputError, QueryKeyInvalid
 from workbench.network import Worklist
+from workbench.network._items import ItemEncoder
+from workbench.standard import worklist_identifier
 
 STEP = "ScheduledProcedureStepSequence"
 NEEDED = ("PatientName", "PatientID", "ScheduledStationAETitle", "ScheduledProcedureStepStartDate", "Modality")
@@ -156,3 +161,18 @@ def test_a_file_that_is_no_worklist(tmp_path, caplog, encoding, lines, said):
 def test_a_column_that_is_no_key_is_named_where_the_caller_wrote_it():
     with pytest.raises(QueryKeyInvalid, match=r"Worklist item 1: .*PatientNam.* Do you mean PatientName"):
         Worklist([{"PatientNam": "Doe^Jane"}])
+
+
+# ------------------------------------------------------------ answers
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"])
+def test_an_answer_is_the_same_in_each_transfer_syntax(syntax):
+    code = {"RequestedProcedureCodeSequence.CodeValue": "P1", "RequestedProcedureCodeSequence.CodeMeaning": "Röntgen"}
+    worklist = Worklist([{**ROW, "PatientName": "Müller^Jörg", "PatientWeight": 70, "PregnancyStatus": 4, **code}])
+    identifier = worklist_identifier({"PatientWeight": None, "PregnancyStatus": None})
+    encoded = ItemEncoder(identifier, syntax=syntax, remembered={})(worklist.items[0])
+    answer = read_dataset(BytesIO(encoded), syntax == "1.2.840.10008.1.2", syntax != "1.2.840.10008.1.2.2")
+    (same,) = worklist.find(identifier)
+    assert (answer.PatientName, answer.PregnancyStatus, answer.PatientWeight) == ("Müller^Jörg", 4, 70)
+    assert answer.RequestedProcedureCodeSequence[0].CodeMeaning == "Röntgen"
+    assert answer.to_json_dict() == same.to_json_dict()
+    assert {e.tag for e in answer} - {Tag("SpecificCharacterSet")} == {e.tag for e in identifier}

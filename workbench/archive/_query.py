@@ -21,6 +21,7 @@ from workbench.archive._text import dataset_text
 from workbench.archive.matching import DATE_OF, Criterion, bounds, criteria, folded, sequence_items
 from workbench.entities import InstanceRef
 from workbench.errors import QueryKeyInvalid
+from workbench.files import character_sets
 from workbench.standard import UNIQUE_KEYS
 
 __all__ = ["Matches", "Query", "Witness", "find_references", "level_of", "table_query"]
@@ -346,7 +347,7 @@ def _answer(query: Query, keys: Sequence[Criterion], values: Sequence[Any], sour
         answer.add(_taken(key, source))
     if query.zones:
         answer.TimezoneOffsetFromUTC = query.zones.wanted
-    if not _is_ascii(answer):
+    if not character_sets.is_ascii(answer):
         answer.SpecificCharacterSet = "ISO_IR 192"
     return answer
 
@@ -367,10 +368,6 @@ def _taken(key: Criterion, source: Dataset | None) -> DataElement:
             part.add(_taken(inner, item))
         items.append(part)
     return DataElement(key.tag, "SQ", items)
-
-
-def _is_ascii(dataset: Dataset) -> bool:
-    return all(all(map(_is_ascii, element.value)) if element.VR == "SQ" else str(element.value).isascii() for element in dataset)
 
 
 def _element(key: Criterion, text: str) -> DataElement:

@@ -21,9 +21,10 @@ from workbench.deid.keys import Keys
 from workbench.deid.options import Options
 from workbench.deid.plan import ACTIONS, Plan
 from workbench.deid.plan import plan as planned
-from workbench.entities import Code, Finding, Findings, Severity
+from workbench.entities import Finding, Findings, Severity
 from workbench.errors import BuildRefused, InputError, KeyRefused
 from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, given
+from workbench.standard import coded
 
 __all__ = ["Released", "apply"]
 
@@ -168,15 +169,9 @@ def _pseudonym(element: DataElement, work: _Work) -> str:
 def _mark(released: Dataset, options: Options) -> None:
     released.PatientIdentityRemoved = "YES"
     released.DeidentificationMethod = f"PS3.15 Basic Profile 2026c, dicom-workbench {version('dicom-workbench')}"
-    released.DeidentificationMethodCodeSequence = Sequence([_item(code) for code in options.codes])
+    released.DeidentificationMethodCodeSequence = Sequence([coded(code) for code in options.codes])
     modified = "MODIFIED" if options.retain_longitudinal_modified_dates else "REMOVED"
     released.LongitudinalTemporalInformationModified = "UNMODIFIED" if options.retain_longitudinal_full_dates else modified
-
-
-def _item(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
-    return item
 
 
 def _meta(original: Dataset, released: Dataset) -> FileMetaDataset:

@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 from workbench.department._step import SUBJECT, Subject
 from workbench.devices import Attribute, Profile
 from workbench.entities import Code
+from workbench.standard import coded
 
 __all__ = ["KEPT", "OF_PIXELS", "Filler", "Row", "of_rows"]
 
@@ -199,7 +200,7 @@ class Filler:
     def _items(self, row: Row, whole: Dataset) -> list[Dataset] | None:
         """Return the items of a sequence: known, or of the values that are listed for them; None where one can't be made."""
         if row.keyword in _CODES:
-            return [_coded(code) for code in _CODES[row.keyword]]
+            return [coded(code) for code in _CODES[row.keyword]]
         if row.keyword == "EnergyWindowRangeSequence":
             window = Dataset()
             window.EnergyWindowLowerLimit, window.EnergyWindowUpperLimit = 449, 613  # keV, about the 511 of annihilation
@@ -227,12 +228,6 @@ _OF_REQUEST = frozenset({
     "RequestAttributesSequence", "ReferencedPerformedProcedureStepSequence", "PerformedProtocolCodeSequence",
     "PerformedProcedureStepDescription",
 })  # fmt: skip
-
-
-def _coded(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
-    return item
 
 
 def _of_kind(items: Sequence[Dataset], row: Row) -> Iterator[Dataset]:

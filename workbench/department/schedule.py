@@ -12,6 +12,7 @@ from pydicom.uid import generate_uid
 
 from workbench.devices import Profile
 from workbench.entities import Code
+from workbench.standard import coded
 
 __all__ = ["scheduled"]
 
@@ -66,7 +67,7 @@ def _item(profile: Profile, entity: str, number: int, day: date) -> Dataset:
     item.StudyInstanceUID = generate_uid()
     item.RequestedProcedureID, item.RequestedProcedureDescription = f"RP{day:%y%m%d}{number + 1:02d}", procedure
     item.RequestedProcedurePriority = "ROUTINE"
-    item.RequestedProcedureCodeSequence = [_coded(code)]
+    item.RequestedProcedureCodeSequence = [coded(code)]
     study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", generate_uid()
     item.ReferencedStudySequence = [study]
     step.ScheduledStationAETitle = profile.entity(entity).ae_title or profile.product.upper()[:16]
@@ -75,13 +76,7 @@ def _item(profile: Profile, entity: str, number: int, day: date) -> Dataset:
     step.Modality = profile.modality or "OT"
     step.ScheduledPerformingPhysicianName = "Hale^Ingrid^^Dr."
     step.ScheduledProcedureStepDescription, step.ScheduledProcedureStepID = description, f"SPS{day:%y%m%d}{number + 1:02d}"
-    step.ScheduledProcedureStepLocation, step.ScheduledProtocolCodeSequence = f"Room {number + 1}", [_coded(code)]
+    step.ScheduledProcedureStepLocation, step.ScheduledProtocolCodeSequence = f"Room {number + 1}", [coded(code)]
     step.ScheduledProcedureStepStatus = "SCHEDULED"
     item.ScheduledProcedureStepSequence = [step]
     return item
-
-
-def _coded(code: Code) -> Dataset:
-    dataset = Dataset()
-    dataset.CodeValue, dataset.CodingSchemeDesignator, dataset.CodeMeaning = code.value, code.scheme, code.meaning
-    return dataset

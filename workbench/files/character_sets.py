@@ -22,6 +22,7 @@ from typing import Any
 
 import pydicom.charset
 from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.filewriter import writers
 from pydicom.hooks import hooks, raw_element_value
 from pydicom.multival import MultiValue
@@ -29,7 +30,8 @@ from pydicom.valuerep import VR, PersonName
 
 from workbench.entities import ESCAPED_BYTES
 
-__all__ = ["TERMS", "NotEncodable", "decoded", "encoded", "encodings_of_terms", "escaped_bytes", "install", "spelled"]
+__all__ = ["TERMS", "NotEncodable", "decoded", "encoded", "encodings_of_terms", "escaped_bytes", "install",
+           "is_ascii", "spelled"]  # fmt: skip
 
 #: Value representations whose characters are those of Specific Character Set (PS3.5 6.1.2.3).
 TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -186,6 +188,19 @@ def spelled(text: str) -> str:
     'M<FC>ller'
     """
     return text if text.isascii() else _ESCAPES.sub(lambda match: f"<{ord(match[0]) - ESCAPED_BYTES:02X}>", text)
+
+
+def is_ascii(dataset: Dataset) -> bool:
+    """Whether a dataset has no text that needs Specific Character Set (0008,0005), its sequences included.
+
+    Examples
+    --------
+    >>> dataset = Dataset()
+    >>> dataset.PatientName = "Jörg"
+    >>> is_ascii(dataset)
+    False
+    """
+    return all(all(map(is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)
 
 
 def encodings_of_terms(terms: str | Iterable[str] | None) -> list[str]:

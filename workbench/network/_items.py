@@ -12,6 +12,9 @@ from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.uid import UID
+
+from workbench.files import character_sets
 
 __all__ = ["ItemEncoder", "Remembered"]
 
@@ -19,24 +22,26 @@ _CHARACTER_SET = 0x00080005
 _UNICODE = "ISO_IR 192"
 
 #: Encoded elements by item, syntax and place.
-Remembered = dict[tuple[int, bool, int], bytes]
+Remembered = dict[tuple[int, str, int], bytes]
 
 
 class ItemEncoder:
-    """Encodes what an identifier asks for, in little endian.
+    """Encodes what an identifier asks for.
 
     Parameters
     ----------
     identifier : Dataset
         The keys.
-    is_implicit : bool
-        Whether without value representations.
+    syntax : str
+        Transfer syntax.
     remembered : dict
         What was encoded before; the caller empties it when an item changes.
     """
 
-    def __init__(self, identifier: Dataset, *, is_implicit: bool, remembered: Remembered) -> None:
-        self._plan, self._is_implicit, self._remembered = _plan(identifier), is_implicit, remembered
+    def __init__(self, identifier: Dataset, *, syntax: str, remembered: Remembered) -> None:
+        self._plan, self._remembered = _plan(identifier), remembered
+        self._syntax = UID(syntax)
+        self._is_implicit, self._order = self._syntax.is_implicit_VR, "<" if self._syntax.is_little_endian else ">"
         self._encoding = python_encoding[_UNICODE]
 
     def __call__(self, item: Dataset) -> bytes:
@@ -44,7 +49,7 @@ class ItemEncoder:
         term = self._term(item)
         self._encoding = python_encoding[term]
         body = self._picked(item, self._plan)
-        if body.isascii() or _is_ascii(item):
+        if body.isascii() or character_sets.is_ascii(item):
             return body
         term += " " * (len(term) % 2)
         return self._header(_CHARACTER_SET, "CS", len(term)) + term.encode() + body
@@ -57,9 +62,9 @@ class ItemEncoder:
             return self._header(tag, vr, 0)
         if inner:
             parts = [self._picked(part, inner) for part in item[tag].value]
-            content = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(part)) + part for part in parts)
+            content = b"".join(struct.pack(f"{self._order}HHL", 0xFFFE, 0xE000, len(part)) + part for part in parts)
             return self._header(tag, vr, len(content)) + content
-        place = (id(item), self._is_implicit, tag)
+        place = (id(item), self._syntax, tag)
         if (found := self._remembered.get(place)) is None:
             single = Dataset()
             single.add(item[tag])
@@ -67,24 +72,24 @@ class ItemEncoder:
         return found
 
     def _term(self, item: Dataset) -> str:
-        place = (id(item), self._is_implicit, _CHARACTER_SET)
+        place = (id(item), self._syntax, _CHARACTER_SET)
         if (found := self._remembered.get(place)) is None:
             found = self._remembered[place] = (_own_term(item) or _UNICODE).encode()
         return found.decode()
 
     def _encoded(self, dataset: Dataset) -> bytes:
         buffer = DicomBytesIO()
-        buffer.is_implicit_VR, buffer.is_little_endian = self._is_implicit, True
+        buffer.is_implicit_VR, buffer.is_little_endian = self._is_implicit, self._syntax.is_little_endian
         write_dataset(buffer, dataset, parent_encoding=self._encoding)
         return buffer.getvalue()
 
     def _header(self, tag: int, vr: str, size: int) -> bytes:
-        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+        head = struct.pack(f"{self._order}HH", tag >> 16, tag & 0xFFFF)
         if self._is_implicit:
-            return head + struct.pack("<L", size)
+            return head + struct.pack(f"{self._order}L", size)
         if vr in {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}:
-            return head + vr.encode() + struct.pack("<HL", 0, size)
-        return head + vr.encode() + struct.pack("<H", size)
+            return head + vr.encode() + struct.pack(f"{self._order}HL", 0, size)
+        return head + vr.encode() + struct.pack(f"{self._order}H", size)
 
 
 def _plan(keys: Dataset) -> list[tuple[int, str, Any]]:
@@ -115,7 +120,3 @@ def _texts(dataset: Dataset) -> Iterator[str]:
                 yield from _texts(item)
         else:
             yield str(element.value)
-
-
-def _is_ascii(dataset: Dataset) -> bool:
-    return all(all(map(_is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)

@@ -404,12 +404,8 @@ class Server:
     def _queries(self) -> QueryRetrieve | None:
         if self.archive is None:
             return None
-
-        def known(title: str) -> Peer | None:
-            return next((peer for peer in reversed(self._known) if peer.ae_title == title), None)
-
         return QueryRetrieve(
-            self.archive, lambda title: self._as_sender(known(title)), self.timeouts, self.ae_title, self.queries
+            self.archive, lambda title: self._as_sender(self._known_as(title)), self.timeouts, self.ae_title, self.queries
         )  # fmt: skip
 
     def _as_sender(self, peer: Peer | None) -> Peer | None:

@@ -7,10 +7,13 @@ Does not know: how tables become items, how values are matched (the archive does
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.presentation import PresentationContext
 
@@ -22,7 +25,6 @@ from workbench.network._answering import Answers
 from workbench.network._entries import STEP, item_of, items_of
 from workbench.network._guard import Acceptor
 from workbench.network._items import ItemEncoder, Remembered
-from workbench.network._suboperations import encode
 from workbench.network.addressbook import as_peer
 from workbench.network.find import MOST_RESULTS, Found, by_dimse, columns_of
 from workbench.network.providing import Refused, dataset_of
@@ -161,8 +163,9 @@ class Worklist:
         AttributeUnusable, QueryKeyInvalid
             If a key can't be matched.
         """
+        encoded = ItemEncoder(identifier, syntax=ExplicitVRLittleEndian, remembered=self._remembered)
         for item in self._matching(identifier):
-            yield _returned(item, identifier)
+            yield read_dataset(BytesIO(encoded(item)), is_implicit_VR=False, is_little_endian=True)
 
     def _matching(self, identifier: Dataset) -> Iterator[Dataset]:
         asked_state, keys = _asked_state(identifier), [key for key in criteria(identifier) if not key.universal]
@@ -183,14 +186,11 @@ class Worklist:
             raise Refused(0xA900, "the identifier does not match the worklist model") from None
         if self._most is not None and len(found) > self._most:
             raise Refused(0xA700, f"more than {self._most} items match")
-        encoded = ItemEncoder(identifier, is_implicit=answers.is_implicit, remembered=self._remembered)
+        encoded = ItemEncoder(identifier, syntax=context.transfer_syntax[0], remembered=self._remembered)
         for item in found:
             if not answers.go_on:
                 break
-            if answers.is_little_endian:
-                answers.add(encoded(item))
-            else:
-                answers.add(encode(_returned(item, identifier), context.transfer_syntax[0]).getvalue())
+            answers.add(encoded(item))
         answers.finish()
         return True
 
@@ -213,29 +213,3 @@ class Worklist:
 def _asked_state(identifier: Dataset) -> bool:
     steps = identifier.get(STEP)
     return bool(steps and steps[0].get("ScheduledProcedureStepStatus"))
-
-
-def _returned(item: Dataset, identifier: Dataset) -> Dataset:
-    """Return the keys that were asked for with the values of an item, in its own character set where it names one."""
-    found = _picked(item, identifier)
-    if not _is_ascii(found):
-        found.SpecificCharacterSet = item.get("SpecificCharacterSet") or "ISO_IR 192"
-    return found
-
-
-def _picked(item: Dataset, keys: Dataset) -> Dataset:
-    picked = Dataset()
-    for key in keys:
-        if key.keyword == "SpecificCharacterSet" or key.tag.element == 0:
-            continue
-        if key.tag not in item:
-            picked.add_new(key.tag, key.VR, [] if key.VR == "SQ" else None)
-        elif key.VR == "SQ" and key.value and len(key.value[0]):
-            picked.add_new(key.tag, "SQ", [_picked(part, key.value[0]) for part in item[key.tag].value])
-        else:
-            picked.add(item[key.tag])
-    return picked
-
-
-def _is_ascii(dataset: Dataset) -> bool:
-    return all(all(map(_is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)

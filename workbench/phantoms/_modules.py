@@ -13,8 +13,6 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from workbench.entities import Code
-
 _NAMESPACE = uuid.UUID("6f0d7c1e-2b51-5c0e-9d0b-3a5e6f1c7a42")
 _IMPLEMENTATION = "2.25.147591730402713372281349926203151820098"
 
@@ -65,13 +63,6 @@ class Series:
 def uid(*names: object) -> str:
     """Return the UID that belongs to these names: UUID-derived, so below 2.25 (PS3.5 B.2), and always the same."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, names))).int}"
-
-
-def coded(code: Code) -> Dataset:
-    """Return a code sequence item (PS3.3 8.8)."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
-    return item
 
 
 def instance(series: Series, *, sop_class: str, number: int, modules: tuple[Dataset, ...]) -> FileDataset:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from workbench.entities import Code
 from workbench.errors import BuildRefused
 from workbench.phantoms import _modules as modules
+from workbench.standard import coded
 
 Eye = Literal["R", "L"]
 RETINA = Code("5665001", "SCT", "Retina")
@@ -31,7 +32,7 @@ def ocular_region(eye: Eye, region: Code) -> Dataset:
     """Ocular region imaged module (PS3.3 C.8.17.5)."""
     module = Dataset()
     module.ImageLaterality = eye
-    module.AnatomicRegionSequence = modules.items(modules.coded(region))
+    module.AnatomicRegionSequence = modules.items(coded(region))
     return module
 
 
@@ -61,7 +62,7 @@ def photography(device: Code, *, date: str, time: str, spacing_mm: float, colour
     module.NumberOfFrames, module.FrameIncrementPointer, module.FrameTime = 1, 0x00181063, 0
     module.PatientEyeMovementCommanded = "NO"
     module.DetectorType = "CMOS"
-    module.AcquisitionDeviceTypeCodeSequence = modules.items(modules.coded(device))
+    module.AcquisitionDeviceTypeCodeSequence = modules.items(coded(device))
     for keyword in ("IlluminationType", "LightPathFilterTypeStack", "ImagePathFilterTypeStack", "Lenses"):
         setattr(module, f"{keyword}CodeSequence", modules.items())
     module.PatientOrientation = ["L", "F"]  # seen from the front: the image's right is the patient's left

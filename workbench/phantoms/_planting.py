@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from workbench.entities import Code
-from workbench.phantoms import _modules as modules
+from workbench.standard import coded
 
 
 class Planter:
@@ -99,7 +99,7 @@ def places(dataset: Dataset, plant: Planter) -> None:
     dataset.DetectorID, dataset.GantryID, dataset.PlateID = (plant.text("ID", 16) for _ in range(3))
     dataset.PerformedStationName, dataset.PerformedStationAETitle = plant.text("ST", 16), plant.text("AE", 16)
     dataset.PerformedLocation = plant.text(longest=16)
-    code = modules.coded(Code("HOSP1", "99PLANT", plant.text("Hospital")))
+    code = coded(Code("HOSP1", "99PLANT", plant.text("Hospital")))
     dataset.InstitutionCodeSequence = Sequence([code])
 
 
@@ -161,9 +161,9 @@ def requests(dataset: Dataset, plant: Planter) -> None:
 
 def codes(dataset: Dataset, plant: Planter) -> None:
     """Plant in items that stay, one, two and three deep."""
-    region = modules.coded(Code("816094009", "SCT", "Chest"))
-    modifier = modules.coded(Code("51440002", "SCT", "Right and left"))
-    equivalent = modules.coded(Code("R-102CD", "99PLANT", "Both sides"))
+    region = coded(Code("816094009", "SCT", "Chest"))
+    modifier = coded(Code("51440002", "SCT", "Right and left"))
+    equivalent = coded(Code("R-102CD", "99PLANT", "Both sides"))
     for item in (region, modifier, equivalent):
         item.PatientName, item.PatientComments = plant.plain_name(), plant.text("nested comment")
         item.AcquisitionDate, item.FrameOfReferenceUID = plant.date(), plant.uid()
@@ -197,6 +197,6 @@ def uids(dataset: Dataset, plant: Planter) -> None:
         setattr(dataset, keyword, plant.uid())
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = dataset.SOPClassUID, plant.uid()
-    source.PurposeOfReferenceCodeSequence = Sequence([modules.coded(Code("121322", "DCM", "Source of image processing operation"))])
+    source.PurposeOfReferenceCodeSequence = Sequence([coded(Code("121322", "DCM", "Source of image processing operation"))])
     dataset.SourceImageSequence = Sequence([source])
     dataset.PositionReferenceIndicator = ""

@@ -17,6 +17,7 @@ from workbench.entities import Code
 from workbench.phantoms import _modules as modules
 from workbench.phantoms import _ophthalmic as ophthalmic
 from workbench.phantoms.fundus import eye_visit
+from workbench.standard import coded
 
 __all__ = ["Oct", "oct"]
 
@@ -196,7 +197,7 @@ def tomography(date: str) -> Dataset:
     module.PresentationLUTShape, module.BurnedInAnnotation, module.LossyImageCompression = "IDENTITY", "NO", "00"
     module.AxialLengthOfTheEye = 23.75
     module.DetectorType = "CCD"
-    module.AcquisitionDeviceTypeCodeSequence = modules.items(modules.coded(_SCANNER))
+    module.AcquisitionDeviceTypeCodeSequence = modules.items(coded(_SCANNER))
     module.LightPathFilterTypeStackCodeSequence = modules.items()
     module.IlluminationWaveLength, module.IlluminationPower, module.IlluminationBandwidth = 870.0, 1200.0, 50.0
     module.DepthSpatialResolution, module.MaximumDepthDistortion = 7.0, 1.0
@@ -234,11 +235,11 @@ def _shared(eye: ophthalmic.Eye, localizer: Dataset) -> Dataset:
     measures.SliceThickness = measures.SpacingBetweenSlices = _rounded(HEIGHT_MM / (FRAMES - 1))
     plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]  # columns go to the patient's left, rows from front to back
     anatomy.FrameLaterality = eye
-    anatomy.AnatomicRegionSequence = modules.items(modules.coded(ophthalmic.RETINA))
+    anatomy.AnatomicRegionSequence = modules.items(coded(ophthalmic.RETINA))
     group.PixelMeasuresSequence, group.PlaneOrientationSequence = modules.items(measures), modules.items(plane)
     group.FrameAnatomySequence = modules.items(anatomy)
     located_by = modules.reference(localizer)
-    located_by.PurposeOfReferenceCodeSequence = modules.items(modules.coded(_LOCALIZER))
+    located_by.PurposeOfReferenceCodeSequence = modules.items(coded(_LOCALIZER))
     group.ReferencedImageSequence = modules.items(located_by)
     return group
 
@@ -258,7 +259,7 @@ def _per_frame(visit: modules.Visit, localizer: Dataset, frame: int) -> Dataset:
     half = WIDTH_MM / 2 / _LOCALIZER_MM
     location.ReferenceCoordinates = np.array([row, 256 - half, row, 256 + half], np.float32).tolist()  # VR FL
     location.OphthalmicImageOrientation = "LINEAR"
-    location.PurposeOfReferenceCodeSequence = modules.items(modules.coded(_LOCALIZER))
+    location.PurposeOfReferenceCodeSequence = modules.items(coded(_LOCALIZER))
     group.FrameContentSequence, group.PlanePositionSequence = modules.items(content), modules.items(position)
     group.OphthalmicFrameLocationSequence = modules.items(location)
     return group

@@ -16,6 +16,7 @@ from workbench.entities import Code
 from workbench.phantoms import _identities as people
 from workbench.phantoms import _modules as modules
 from workbench.phantoms.ct import ct_image
+from workbench.standard import coded
 
 __all__ = ["PetCt", "Sphere", "pet_ct"]
 
@@ -253,8 +254,8 @@ def pet_isotope(date: str) -> Dataset:
     item.Radiopharmaceutical = "FDG"
     item.RadionuclideTotalDose, item.RadionuclideHalfLife = f"{DOSE_BQ:.0f}", HALF_LIFE_S
     item.RadionuclidePositronFraction = 0.9673
-    item.RadionuclideCodeSequence = modules.items(modules.coded(Code("77004003", "SCT", "^18^Fluorine")))
-    item.RadiopharmaceuticalCodeSequence = modules.items(modules.coded(Code("35321007", "SCT", "Fluorodeoxyglucose F^18^")))
+    item.RadionuclideCodeSequence = modules.items(coded(Code("77004003", "SCT", "^18^Fluorine")))
+    item.RadiopharmaceuticalCodeSequence = modules.items(coded(Code("35321007", "SCT", "Fluorodeoxyglucose F^18^")))
     module = Dataset()
     module.RadiopharmaceuticalInformationSequence = modules.items(item)
     return module
@@ -262,11 +263,11 @@ def pet_isotope(date: str) -> Dataset:
 
 def orientation() -> Dataset:
     """NM/PET patient orientation module (PS3.3 C.8.4.6): head first, supine."""
-    recumbent = modules.coded(Code("102538003", "SCT", "Recumbent"))
-    recumbent.PatientOrientationModifierCodeSequence = modules.items(modules.coded(Code("40199007", "SCT", "Supine")))
+    recumbent = coded(Code("102538003", "SCT", "Recumbent"))
+    recumbent.PatientOrientationModifierCodeSequence = modules.items(coded(Code("40199007", "SCT", "Supine")))
     module = Dataset()
     module.PatientOrientationCodeSequence = modules.items(recumbent)
-    module.PatientGantryRelationshipCodeSequence = modules.items(modules.coded(Code("102540008", "SCT", "Headfirst")))
+    module.PatientGantryRelationshipCodeSequence = modules.items(coded(Code("102540008", "SCT", "Headfirst")))
     return module
 
 

@@ -1,9 +1,10 @@
 """Tables of the DICOM standard and their readers.
 
-Knows: UIDs (PS3.6), query keys (PS3.4 C.6), confidentiality (PS3.15 E).
+Knows: UIDs (PS3.6), query keys (PS3.4 C.6), confidentiality (PS3.15 E), code items (PS3.3 8.8).
 Does not know: files, networks, and what is done with the tables.
 """
 
+from workbench.standard.codes import coded
 from workbench.standard.confidentiality import ConfidentialityRow, attribute_type, confidentiality, confidentiality_of
 from workbench.standard.queries import UNIQUE_KEYS as UNIQUE_KEYS
 from workbench.standard.queries import Level as Level
@@ -29,6 +30,7 @@ __all__ = [
     "TransferSyntax",
     "TransferSyntaxes",
     "attribute_type",
+    "coded",
     "confidentiality",
     "confidentiality_of",
     "place",
