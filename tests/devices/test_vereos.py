@@ -198,7 +198,7 @@ def test_required_and_unique_keys_are_matched_at_their_level(vereos):
 def test_the_performed_step_is_created_in_progress_and_set_to_an_end(vereos):
     created = {row.path: row for row in attributes(vereos, "mpps-create")}
     changed = {row.path: row for row in attributes(vereos, "mpps-set")}
-    assert (created["(0040,0252)"].value, changed["(0040,0252)"].value) == ("IN PROGRESS", "COMPLETED, DISCONTINUED")
+    assert (created["(0040,0252)"].value, changed["(0040,0252)"].value) == ("IN PROGRESS", "COMPLETED | DISCONTINUED")
     assert created["(0008,0060)"].value == "PT"
     assert created["(0040,0340)"].presence == "EMPTY"
     assert created["(0040,0253)"].origin == "MWL"

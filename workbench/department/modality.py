@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from workbench import devices, phantoms
 from workbench.archive import Archive
+from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, Outcome
 from workbench.devices import Activity, Entity, Key, Profile
@@ -264,7 +265,7 @@ class Modality:
     def _acquire(self, activity: Activity) -> "_Told":
         entity = self._entity_of("step")
         if self.ris is not None and self.item is not None and self._step is None and entity:
-            self._step = procedure_step.begin(self._as(entity, self.ris, self._named("step")), self.item, started=self._began)
+            self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
         made = self.acquire(activity.name)
         return _Told(Outcome.DONE, len(made), f"{_count(len(made), 'instance')} made.")
 
@@ -284,9 +285,25 @@ class Modality:
         peer = self._needed("ris")
         if self._step is None:
             return _Told(Outcome.DONE, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
-        series = procedure_step.performed_series(self.made)
-        self._step = procedure_step.finish(self._as(activity.entity, peer, activity.name), self._step, series=series)
+        self._step = self._told_ended(self._as(activity.entity, peer, activity.name), self._step)
         return _Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
+
+    def _told_begun(self, peer: Peer, item: Dataset) -> procedure_step.ProcedureStep:
+        """Tell what the statement lists of a step that begins; where it lists nothing, what is usual."""
+        step = Step(item, self._began, study_uid=self._study_uid)
+        told = step_begun(self.profile, step, station=peer.calling_ae_title)
+        if told is None:
+            return procedure_step.begin(peer, item, started=self._began)
+        return procedure_step.begin(peer, attributes=_by_keyword(told), only=True)
+
+    def _told_ended(self, peer: Peer, begun: procedure_step.ProcedureStep) -> procedure_step.ProcedureStep:
+        """Tell what the statement lists of a step that ends."""
+        ended = datetime.now()  # noqa: DTZ005 - DICOM has local times
+        item = self.item if self.item is not None else Dataset()
+        told = step_ended(self.profile, Step(item, self._began, study_uid=self._study_uid), self.made, ended=ended)
+        if told is None:
+            return procedure_step.finish(peer, begun, series=procedure_step.performed_series(self.made), ended=ended)
+        return procedure_step.finish(peer, begun, attributes=_by_keyword(told), ended=ended)
 
     def _query(self, activity: Activity) -> "_Told":
         peer = self._needed("archive")
@@ -427,6 +444,10 @@ class Modality:
         if len(kept) < len(found):
             log.warning("%s discarded %d items in another character set", self.profile.name, len(found) - len(kept))
         return Found(kept, found.level, found.keywords, found.truncated, found.cancelled, found.notes, found.seconds)
+
+
+def _by_keyword(dataset: Dataset) -> dict[str, Any]:
+    return {element.keyword: element.value for element in dataset}
 
 
 def _terms(dataset: Dataset) -> list[str]:

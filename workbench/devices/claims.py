@@ -143,6 +143,8 @@ class Attribute:
     origin : str
         Where the value comes from, joined by commas: USER, AUTO (made by the system), CONFIG, MWL (worklist), QUERY (patient
         query), COPY and IMAGE (another object), FIXED, IMPLICIT; empty where the statement does not say.
+    note : str
+        What else the statement says of it.
     """
 
     module: str
@@ -154,6 +156,7 @@ class Attribute:
     presence: str
     origin: str
     source: str
+    note: str = ""
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
@@ -320,7 +323,7 @@ def attributes(profile: Profile, *tables: str) -> Attributes:
     return Attributes(
         Attribute(
             table.title, path, row["name"], row.get("vr", ""), str(row.get("type", "")), str(row.get("value", "")),
-            row.get("presence", ""), row.get("source", ""), table.source,
+            row.get("presence", ""), row.get("source", ""), table.source, row.get("note", ""),
         )
         for table in map(profile.table, tables)
         for path, row in _nested(table)
