@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from workbench.errors import InputError, QueryKeyInvalid
+from workbench.network._entry_values import values_checked
 from workbench.standard import place, worklist_path
 
 __all__ = ["STEP", "item_of", "items_of"]
@@ -77,6 +78,7 @@ def item_of(entry: Dataset | Mapping[str, Any], number: int, *, where: str = "")
     lacking = [path for path in _NEEDED if not _value(item, path)]
     if lacking:
         raise InputError(f"{where} lacks {', '.join(p.split('.')[-1] for p in lacking)} (PS3.4 Table K.6-1, type 1).")
+    values_checked(item, where=where)
     for dataset, keyword, made in (
         (item, "StudyInstanceUID", generate_uid()),
         (item, "RequestedProcedureID", f"RP{number:05d}"),
