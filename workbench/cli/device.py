@@ -4,12 +4,14 @@ Knows: how a profile is told on a terminal.
 Does not know: what profiles are made of.
 """
 
+import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import workbench as wb
-from workbench.cli._console import count, put, show_json, show_table
+from workbench.cli._console import count, log_to_stderr, put, show_json, show_table, stop_if, stoppable
 
 __all__ = ["device"]
 
@@ -80,6 +82,28 @@ def run_device(
     show_table(done.records(), as_json, title=wb.devices.profile(name).title, hide=("entity", "source"))
     if not done.complete:
         raise typer.Exit(1)
+
+
+@device.command("serve")
+def serve_device(
+    name: DeviceName,
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where what comes is kept; without it, it goes when the provider stops.")
+    ] = None,
+) -> None:
+    """Run a system's own provider until Ctrl-C: it accepts and answers what its statement says, and no more.
+
+    C-MOVE goes to peers of the address book; where the system checks who calls, only they may come.
+    """
+    system = wb.department.Modality(name)
+    known = {peer.name: peer for peer in wb.network.AddressBook.load()}
+    log_to_stderr()
+    with stoppable() as stopped, system.receiving(folder=folder, port=port, known=known) as (server, archive):
+        put(f"{system.profile.title}, {server.peer}: {count(archive.counts().instances, 'instance')}. Ctrl-C stops.")
+        while not stopped():
+            time.sleep(0.1)
+    stop_if(stopped)
 
 
 @device.command("lint")

@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from workbench import devices, phantoms
 from workbench.archive import Archive
+from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, Outcome
@@ -212,7 +213,15 @@ class Modality:
         return new
 
     @contextmanager
-    def receiving(self, entity_id: str = "", *, activity: str = "", folder: Path | str | None = None) -> Iterator[Receiving]:
+    def receiving(
+        self,
+        entity_id: str = "",
+        *,
+        activity: str = "",
+        folder: Path | str | None = None,
+        port: int = 0,
+        known: Mapping[str, Peer] | None = None,
+    ) -> Iterator[Receiving]:
         """Run the system's own provider on loopback while the block lasts: it accepts what its statement says, and no more.
 
         Parameters
@@ -223,6 +232,10 @@ class Modality:
             Only what it accepts for this activity.
         folder : Path or str, optional
             Where what comes is kept; by default it goes with the block.
+        port : int
+            Where it listens; by default any that is free.
+        known : mapping of str to Peer, optional
+            Where it may be told to send, and who may come where the statement says that it checks who calls.
 
         Yields
         ------
@@ -233,23 +246,14 @@ class Modality:
         InputError
             If no entity of the system accepts associations.
         """
-        entity = next((e for e in self.profile.entities if e.accepts and entity_id in {"", e.id}), None)
-        if entity is None:
-            raise InputError(f"{self.profile.title} accepts no associations.")
-        claimed = devices.contexts(self.profile, entity=entity.id, role="SCP", activity=activity)
-        accepts: dict[str, set[str]] = {}
-        for context in claimed:
-            accepts.setdefault(context.uid, set()).update(context.syntaxes)
-        own: dict[str, Any] = {}
-        if entity.implementation_class_uid:
-            own["implementation_class_uid"] = entity.implementation_class_uid
-            own["implementation_version_name"] = entity.implementation_version_name or ""
-        pdu_bytes = max(entity.max_pdu_bytes or 16_384, 4_096)
+        entity = accepting(self.profile, entity_id)
         with (
             tempfile.TemporaryDirectory(prefix="workbench-") as temporary,
             Archive(folder or temporary) as archive,
-            Server(archive, ae_title=self._title(entity), max_pdu_bytes=pdu_bytes, accepts=accepts, **own) as server,
-        ):
+            provider(
+                self.profile, archive, entity=entity, ae_title=self._title(entity), activity=activity, port=port, known=known
+            ) as server,
+        ):  # fmt: skip
             yield server, archive
 
     # ------------------------------------------------------------ one kind of activity each
