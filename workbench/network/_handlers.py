@@ -134,6 +134,7 @@ class QueryRetrieve:
             acts[operation](association, request, context, model)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong becomes a status; its text may hold a value
             status, comment = _status(error)
+            status = self.policy.answered(operation, status)
             log.warning("%s: C-%s refused with 0x%04X: %s", association.caller, operation, status, comment)
             answer(association, request, context, status, comment=comment)
         return True
@@ -143,6 +144,7 @@ class QueryRetrieve:
         level = _level(identifier, model)
         granted = self._granted(association, context)
         self._check_hierarchy(identifier, model, level)
+        identifier, is_all = self.policy.supported(identifier, level=level)
         keys = [tag for tag in identifier.keys() if tag not in _NOT_MATCHED and tag.element]  # noqa: SIM118
         found = self.archive.matches(
             identifier, model=model, date_time=granted.date_time, fuzzy=granted.fuzzy,
@@ -150,8 +152,8 @@ class QueryRetrieve:
         )  # fmt: skip
         # PS3.4 C.4.1.1.3.2
         also = {"RetrieveAETitle": self.ae_title} if _RETRIEVE_AE_TITLE in identifier else {}
-        pending = PENDING if set(found.tags).issuperset(keys) else PENDING_KEYS_UNSUPPORTED
-        answers = Answers(association, request, context, pending)
+        pending = PENDING if is_all and set(found.tags).issuperset(keys) else PENDING_KEYS_UNSUPPORTED
+        answers = Answers(association, request, context, self.policy.answered("FIND", pending))
         if answers.is_little_endian:
             matches = found.encoded(is_implicit=answers.is_implicit, also=also)
         else:

@@ -5,8 +5,11 @@ Does not know: associations, how anything is matched.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, fields
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from workbench.errors import AttributeUnusable
 
@@ -66,6 +69,9 @@ class QueryOptions:
 NOTHING = QueryOptions()
 _EVERYTHING = QueryOptions(relational=True, date_time=True, fuzzy=True, time_zone=True)
 _RETRIEVAL = QueryOptions(relational=True)
+#: Specific Character Set, Query/Retrieve Level and View, Timezone Offset: how to read the keys (PS3.4 C.4.1.1.3).
+_NO_KEYS = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080201})
+_KEYS_UNSUPPORTED, _UNABLE = 0xFF01, 0xC000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,12 @@ class QueryPolicy:
         A query with more matches is refused with 0xA700, a retrieval of more instances with 0xA702.
     time_zone : str
         Offset from UTC, such as ``+0100``, of stored dates and times whose instance does not say its own.
+    keys : mapping of level to mapping of tag to bool, optional
+        To answer as another system would: the keys that it supports at each level, and whether it matches them. Others are
+        neither matched nor returned, and a value of one that is not matched selects nothing (PS3.4 C.2.2.1.3).
+    statuses : mapping of str to collection of int, optional
+        To answer as another system would: the statuses that it has for FIND, MOVE or GET. Instead of another failure it
+        answers 0xC000 where it has that, instead of 0xFF01 it answers 0xFF00.
 
     Raises
     ------
@@ -91,6 +103,8 @@ class QueryPolicy:
     grants: QueryOptions = _EVERYTHING
     most_matches: int | None = None
     time_zone: str = "+0000"
+    keys: Mapping[str, Mapping[int, bool]] | None = None
+    statuses: Mapping[str, Collection[int]] | None = None
 
     def __post_init__(self) -> None:
         if self.most_matches is not None and self.most_matches < 1:
@@ -101,6 +115,31 @@ class QueryPolicy:
         """Return what is granted of a proposal for FIND, MOVE or GET."""
         granted = self.grants.both(QueryOptions.of(information))
         return granted if operation == "FIND" else granted.both(_RETRIEVAL)
+
+    def supported(self, identifier: Dataset, *, level: str) -> tuple[Dataset, bool]:
+        """Return what an identifier asks for of the keys that are supported, and whether that is all that it asks for."""
+        if self.keys is None:
+            return identifier, True
+        known, kept, is_all = self.keys.get(level, {}), Dataset(), True
+        for element in identifier:
+            if element.tag in _NO_KEYS or element.tag.element == 0:
+                kept.add(element)
+            elif element.tag not in known:
+                is_all = False
+            elif known[element.tag] or element.is_empty:
+                kept.add(element)
+            else:
+                kept.add_new(element.tag, element.VR, Sequence() if element.VR == "SQ" else None)
+                is_all = False
+        return kept, is_all
+
+    def answered(self, operation: str, status: int) -> int:
+        """Return the status that is answered where another system would answer it."""
+        known = None if self.statuses is None else self.statuses.get(operation)
+        if not known or status in known:
+            return status
+        instead = 0xFF00 if status == _KEYS_UNSUPPORTED else _UNABLE
+        return instead if instead in known else status
 
 
 def agreed(
