@@ -107,7 +107,7 @@ def test_addresses_times_and_limits(meant):
     assert {e.max_pdu_bytes for e in meant.entities} == {16384}
     assert [e.max_associations for e in meant.entities] == [1, 1, 1, 0]
     clients = [e.policy for e in meant.entities if e.initiates]
-    assert [(p.connect_s, p.acse_s, p.service_s) for p in clients] == [(10, 10, 10), (10, 10, 7200), (10, 10, 10)]
+    assert [(p.connect_s, p.acse_s, p.operation_s) for p in clients] == [(10, 10, 10), (10, 10, 7200), (10, 10, 10)]
     release = next(p for p in claims.parameters(meant) if "A-RELEASE" in p.parameter)
     assert (release.default, release.unit, release.configurable) == ("50", "ms", False)
 

@@ -96,11 +96,22 @@ def test_sets_of_transfer_syntaxes_are_spelt_out():
     assert found.entity("asker").policy.attempts == 3
 
 
+def test_a_policy_of_one_kind_of_activity_says_what_is_otherwise_in_it():
+    text = HEAD.replace("policy = {", "policies.store = { attempts = 5, converts = false }\npolicy = { limit = 9,")
+    asker = load(text + TABLE).entity("asker")
+    assert (asker.policy_of("store").attempts, asker.policy_of("store").limit, asker.policy_of("store").converts) == (5, 9, False)
+    assert asker.policy_of("query") == asker.policy
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[profile", "This profile is not TOML"),
         (HEAD.replace('maker = "Some"', ""), "Profile 'some' has a field that no profile has, or lacks one: .*'maker'"),
+        (
+            HEAD.replace("policy = {", "policies.dream = {"),
+            "Entity 'asker' of profile 'some' has a policy for 'dream', which is none of verify, worklist",
+        ),
         (HEAD.replace("policy", "manners"), "Profile 'some' has a field that no profile has, or lacks one: .*'manners'"),
         (HEAD + TABLE.replace('kind = "contexts"', 'kind = "context"'), "'contexts' of profile 'some' is of kind 'context'. Kinds"),
         (HEAD + TABLE.replace('kind = "contexts"\n', ""), "A table or a slip of profile 'some' lacks 'kind'"),

@@ -7,6 +7,7 @@ import pytest
 from workbench.devices import lint, profile
 from workbench.devices.claims import attributes, contexts, keys, parameters, sop_classes, statuses
 from workbench.devices.lint import violations
+from workbench.devices.profile import DOES
 
 NAME = "philips-vereos"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -100,7 +101,21 @@ def test_entities_are_as_the_statement_configures_them(vereos):
 def test_the_policy_of_transfers_is_stop_at_a_failure_and_warnings_as_success(vereos):
     policy = vereos.entity("dicom-manager").policy
     assert (policy.on_failure, policy.warning_is, policy.associations_per) == ("stop", "success", "job")
-    assert (policy.service_s, policy.network_s, policy.acse_s, policy.limit) == (300.0, 120.0, 300.0, 100)
+    assert (policy.acse_s, policy.limit) == (300.0, None)
+
+
+def test_limits_and_time_outs_are_those_of_each_service(vereos):
+    """Tables 79 and 81 set them service by service."""
+    manager, printer = vereos.entity("dicom-manager"), vereos.entity("print-manager")
+    said = {does: (p.service_s, p.idle_s, p.limit) for does in DOES if (p := manager.policy_of(does)).service_s}
+    assert said == {
+        "verify": (60.0, None, None), "query": (60.0, 300.0, 100), "store": (300.0, 120.0, None),
+        "retrieve": (300.0, 0.0, None), "commit": (300.0, 120.0, None),
+    }  # fmt: skip
+    assert manager.policy_of("worklist").limit is None
+    assert (printer.policy_of("print").service_s, printer.policy_of("print").idle_s) == (300.0, 150.0)
+    parameters = {row["parameter"]: row["default"] for row in vereos.table("parameters-remote").records()}
+    assert str(manager.policy_of("query").limit) == parameters["Query Response Size"]
 
 
 def test_sop_classes_by_role(vereos):

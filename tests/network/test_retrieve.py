@@ -16,7 +16,7 @@ from workbench.archive import Archive
 from workbench.entities import InstanceRef, PatientRef, Peer, SeriesRef, StudyRef, Timeouts
 from workbench.errors import ContextRejected, InputError, StatusFailure, UidInvalid
 from workbench.files import meta_bytes
-from workbench.network import Server, find, retrieve
+from workbench.network import Server, find, retrieve, trace
 from workbench.network._intake import Intake
 from workbench.network.contexts import query_model
 from workbench.phantoms import ct_series
@@ -223,6 +223,19 @@ def test_nobody_else_can_push_while_we_wait_for_c_move(scripted):
     assert pushed[0] == 0xA900
     assert came == []
     assert not report.complete
+
+
+def test_who_says_what_to_expect_asks_nobody(scripted, archive):
+    """Only C-MOVE goes out: otherwise a query comes before it."""
+    expected = InstanceRef("1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.7", "1.2.3.4.5")
+    peer = scripted(move=refusing(0xA801))
+    for expect, asked in (([expected], ["C-MOVE-RQ"]), (None, ["C-FIND-RQ", "C-MOVE-RQ"])):
+        with trace() as recorded, pytest.raises(StatusFailure):
+            retrieve(peer, STUDY, into=archive, method="move", expect=expect)
+        names = [row.name for row in recorded.rows if row.name in {"C-FIND-RQ", "C-MOVE-RQ"}]
+        assert list(dict.fromkeys(names)) == asked
+    with pytest.raises(InputError, match="expect goes with references to studies, series or instances"):
+        retrieve(scripted(), PatientRef("1"), into=archive, method="move", expect=[])
 
 
 def test_a_patient_id_is_not_a_wild_card(scripted):

@@ -192,6 +192,20 @@ def test_values_do_not_stand_in_errors():
         assert "SECRET" not in str(caught.value)
 
 
+def test_a_device_asks_for_its_own_keys_alone_be_they_in_the_model_or_not():
+    identifier = query_identifier(
+        "STUDY", "SERIES", {"StudyInstanceUID": "1.2", "(0040,0275).(0040,1001)": None, "SliceThickness": None}, only=True
+    )
+    assert {e.keyword for e in identifier} == {
+        "QueryRetrieveLevel", "StudyInstanceUID", "RequestAttributesSequence", "SliceThickness",
+    }  # fmt: skip
+    assert [e.keyword for e in identifier.RequestAttributesSequence[0]] == ["RequestedProcedureID"]
+    with pytest.raises(QueryKeyInvalid, match="needs StudyInstanceUID with a single value"):
+        query_identifier("STUDY", "SERIES", {"Modality": "CT"}, only=True)
+    with pytest.raises(QueryKeyInvalid, match="SpecificCharacterSet is not a key to be passed"):
+        query_identifier("STUDY", "STUDY", {"SpecificCharacterSet": None}, only=True)
+
+
 def test_relational_queries_may_leave_out_and_add_upper_keys():
     identifier = query_identifier("STUDY", "SERIES", {"PatientName": "DOE*", "Modality": "PT"}, relational=True)
     assert (identifier.PatientName, identifier.Modality) == ("DOE*", "PT")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from workbench.devices.claims import contexts, objects, sop_classes
-from workbench.devices.profile import Entity, Profile
+from workbench.devices.profile import Entity, Policy, Profile
 from workbench.standard import transfer_syntaxes
 
 __all__ = ["overview"]
@@ -52,11 +52,16 @@ def overview(profile: Profile) -> dict[str, Any]:
 
 def _entity(profile: Profile, entity: Entity) -> dict[str, Any]:
     said: dict[str, Any] = {name: value for name, value in asdict(entity).items() if value is not None}
-    said["policy"] = {name: value for name, value in asdict(entity.policy).items() if value is not None}
+    said["policy"] = _policy(entity.policy)
+    said["policies"] = {does: _policy(policy) for does, policy in entity.policies}
     for name, part in (("sop_classes", _classes), ("contexts", _contexts), ("transfer_syntaxes", _syntaxes)):
         by_role = {role: part(profile, entity.id, role) for role in ("SCU", "SCP")}
         said[name] = {role: rows for role, rows in by_role.items() if rows}
     return said
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    return {name: value for name, value in asdict(policy).items() if value is not None}
 
 
 def _classes(profile: Profile, entity: str, role: str) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ Does not know: how a profile is written (reading), what a row means (claims), wh
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -44,8 +44,14 @@ class Policy:
         ``success`` or ``failure``.
     attempts : int
         How often an operation is tried.
-    wait_s, connect_s, acse_s, dimse_s, network_s, service_s : float
+    wait_s, connect_s, acse_s, dimse_s, network_s : float
         Seconds between attempts, and the time-outs of each layer.
+    service_s : float
+        For how long a service goes on without any data, where the statement has one time-out for responses and PDUs.
+    operation_s : float
+        For how long an operation may go on in all.
+    idle_s : float
+        For how long an association is kept that has nothing to do; 0 where it ends at once.
     limit : int
         How many answers to a query are used.
     wildcards : str
@@ -56,6 +62,11 @@ class Policy:
         ``discard`` (and log) or ``keep`` an answer.
     checks_called, checks_calling : bool
         Whether AE titles of requestors are checked.
+    contexts_per : str
+        ``row``: a row of the table of contexts is proposed as one, so that one of its syntaxes is accepted; ``syntax``: each of
+        its syntaxes by itself, so that several are.
+    converts : bool
+        Whether it sends an instance in another transfer syntax than its own.
     """
 
     associations_per: str | None = None
@@ -68,12 +79,21 @@ class Policy:
     dimse_s: float | None = None
     network_s: float | None = None
     service_s: float | None = None
+    operation_s: float | None = None
+    idle_s: float | None = None
     limit: int | None = None
     wildcards: str | None = None
     name_form: str | None = None
     unsupported_character_set: str | None = None
     checks_called: bool | None = None
     checks_calling: bool | None = None
+    contexts_per: str | None = None
+    converts: bool | None = None
+
+    def with_those_of(self, other: "Policy") -> "Policy":
+        """Return this policy with what another one says instead."""
+        said = {field.name: value for field in fields(other) if (value := getattr(other, field.name)) is not None}
+        return replace(self, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,10 @@ class Entity:
         Whether it opens and takes associations.
     max_pdu_bytes, max_associations, max_accepted, max_asynchronous : int
         None where the statement does not say; 0 where it says that there is no limit.
+    policy : Policy
+        How it behaves in whatever it does.
+    policies : tuple of (str, Policy)
+        What is otherwise in one kind of activity, by a word of :data:`DOES`.
     """
 
     id: str
@@ -109,6 +133,18 @@ class Entity:
     max_accepted: int | None = None
     max_asynchronous: int | None = None
     policy: Policy = Policy()
+    policies: tuple[tuple[str, Policy], ...] = ()
+
+    def policy_of(self, does: str) -> Policy:
+        """Return how it behaves in one kind of activity.
+
+        Examples
+        --------
+        >>> entity = Entity("a", "A", "Table 1", policy=Policy(service_s=300.0), policies=(("query", Policy(limit=100)),))
+        >>> entity.policy_of("query").limit, entity.policy_of("query").service_s, entity.policy_of("worklist").limit
+        (100, 300.0, None)
+        """
+        return self.policy.with_those_of(dict(self.policies).get(does, Policy()))
 
 
 @dataclass(frozen=True, slots=True)

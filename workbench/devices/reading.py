@@ -103,7 +103,8 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _entity(entry: dict[str, Any]) -> Entity:
-    return Entity(**{**entry, "policy": Policy(**entry.get("policy", {}))})
+    policies = tuple((does, Policy(**said)) for does, said in entry.get("policies", {}).items())
+    return Entity(**{**entry, "policy": Policy(**entry.get("policy", {})), "policies": policies})
 
 
 def _slip(entry: dict[str, Any]) -> Slip:
@@ -177,6 +178,13 @@ def _consistent(profile: Profile) -> None:
 
 def _of_known_words(profile: Profile) -> None:
     """Say where an activity, a role or a table of a module is none."""
+    for entity in profile.entities:
+        for does, _ in entity.policies:
+            if does not in DOES:
+                raise ProfileInvalid(
+                    f"Entity '{entity.id}' of profile '{profile.name}' has a policy for '{does}', which is none of "
+                    f"{', '.join(DOES)}."
+                )
     for activity in profile.activities:
         if activity.does not in DOES:
             raise ProfileInvalid(

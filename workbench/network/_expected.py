@@ -94,6 +94,16 @@ class Expected:
     absent: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @classmethod
+    def told(cls, refs: Iterable[Reference], instances: Iterable[InstanceRef]) -> "Expected":
+        """Return what the caller knows: nobody is asked."""
+        refs = list(refs)
+        if any(isinstance(ref, PatientRef) for ref in refs):
+            raise InputError("expect goes with references to studies, series or instances, not to patients.")
+        wanted = wanted_of(ref for ref in refs if not isinstance(ref, PatientRef))
+        by_uid = {ref.sop_instance_uid: ref for ref in instances}
+        return cls(wanted, by_uid, {ref.sop_class_uid for ref in by_uid.values()} - {""})
+
     @property
     def is_known(self) -> bool:
         """Whether the peer has said which instances there are."""

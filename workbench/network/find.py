@@ -116,6 +116,7 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     *,
     level: str = "STUDY",
     keys: Mapping[str, Any] | None = None,
+    only: bool = False,
     model: str = "STUDY",
     via: Literal["dimse", "web"] = "dimse",
     limit: int | None = None,
@@ -138,6 +139,8 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         What to match (PS3.4 C.2.2.2): a single value, ``*`` and ``?`` in text, a range ``20260101-20260131`` or
         ``(first, last)`` for dates and times, a list of UIDs, or None to have the attribute returned whatever its value is.
         See :func:`workbench.standard.query_identifier`.
+    only : bool
+        Whether to ask for nothing but `keys`, as a device does; by default what is usual at the level is asked for too.
     model : str
         PATIENT or STUDY root, in any case.
     via : str
@@ -182,10 +185,10 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         offset_minutes(time_zone)
     options = QueryOptions(relational=relational, date_time=date_time, fuzzy=fuzzy, time_zone=bool(time_zone))
     keys, times = _without_times(keys or {}) if date_time else (keys, {})
-    identifier = query_identifier(model, level, keys, relational=relational or via == "web")
+    identifier = query_identifier(model, level, keys, relational=relational or via == "web", only=only)
     for keyword, text in times.items():
         setattr(identifier, keyword, text)
-    if relational:
+    if relational and not only:
         _ask_where(identifier, model, level)
     most = limit or MOST_RESULTS
     start = time.monotonic()

@@ -129,7 +129,7 @@ class RetrieveReport(Rows[Retrieved]):
         return f"<p>{html_safe(self)}</p>" + (f"<ul>{notes}</ul>" if notes else "") + super()._repr_html_()
 
 
-def retrieve(
+def retrieve(  # noqa: PLR0913 - each is a choice of its own
     peer: Peer | str,
     refs: Reference | Iterable[Reference],
     *,
@@ -139,6 +139,7 @@ def retrieve(
     cancel: Callable[[], bool] | None = None,
     move_port: int = 0,
     relational: bool = False,
+    expect: Iterable[InstanceRef] | None = None,
 ) -> RetrieveReport:
     """Fetch instances from a peer.
 
@@ -164,6 +165,8 @@ def retrieve(
         Whether a reference may lack the UIDs of the levels above. They are asked for, by a relational query or level by level;
         relational retrieval is proposed (PS3.4 C.5.2.1, C.5.3.1), and where it is granted instances of several series are
         asked for together.
+    expect : iterable of InstanceRef, optional
+        What the peer has of them, for C-GET and C-MOVE: then it is not asked what there is, which by default it is.
 
     Returns
     -------
@@ -190,7 +193,8 @@ def retrieve(
         may_move = False
     start = time.monotonic()
     with Intake(into, progress=progress) as intake:
-        task = _Task(peer, intake, cancel or _never, move_port, relational)
+        told = None if expect is None else Expected.told(asked, expect)
+        task = _Task(peer, intake, cancel or _never, move_port, relational, told=told)
         if relational:
             asked = task.completed(asked, via="web" if way == "web" else "dimse")
         way = task.run(way, asked, may_move=may_move)
@@ -221,6 +225,7 @@ class _Task:
     caller_cancels: Callable[[], bool]
     move_port: int
     relational: bool = False
+    told: Expected | None = None
     is_granted: bool = False
     unknown: list[str] = field(default_factory=list)
     expected: Expected = field(default_factory=Expected)
@@ -272,7 +277,7 @@ class _Task:
         if way == "web":
             self.by_web(refs)
             return way
-        self.expected = _expected.by_dimse(self.peer, refs, cancel=self.cancel)
+        self.expected = self.told or _expected.by_dimse(self.peer, refs, cancel=self.cancel)
         self.intake.total = len(self.expected.instances)
         if way == "get":
             try:

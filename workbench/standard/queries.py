@@ -123,7 +123,9 @@ def _checked(model: str, level: str) -> Level:
     )
 
 
-def query_identifier(model: Model, level: Level, keys: Mapping[str, Any] | None = None, *, relational: bool = False) -> Dataset:
+def query_identifier(
+    model: Model, level: Level, keys: Mapping[str, Any] | None = None, *, relational: bool = False, only: bool = False
+) -> Dataset:
     r"""Return the identifier of a C-FIND request, checked against the model.
 
     Parameters
@@ -140,12 +142,14 @@ def query_identifier(model: Model, level: Level, keys: Mapping[str, Any] | None 
     relational : bool
         Whether keys of the levels above are allowed too, and their unique keys may be left out; the peer must
         have agreed to relational queries (PS3.4 C.5.1.1.2).
+    only : bool
+        Whether to ask for these keys alone, as a device does, be they in the model or not; by default the keys that are
+        usual at this level are asked for too.
 
     Returns
     -------
     pydicom.Dataset
-        With Query/Retrieve Level, the keys, the return keys that are usual at this level, and Specific Character
-        Set where a key has other than ASCII characters.
+        With Query/Retrieve Level, the keys, and Specific Character Set where a key has other than ASCII characters.
 
     Raises
     ------
@@ -166,13 +170,14 @@ def query_identifier(model: Model, level: Level, keys: Mapping[str, Any] | None 
     if relational:
         for upper in levels_above:
             allowed |= query_keys(model, upper)
-    _add_defaults(identifier, model, level)
+    if not only:
+        _add_defaults(identifier, model, level)
     is_ascii, given = True, set()
     for name, value in (keys or {}).items():
         path = [keyword_of(part) for part in steps(name)]
         if path == ["QueryRetrieveLevel"] and value == level:
             continue
-        if path[0] not in allowed:
+        if path[0] not in allowed and (not only or path[0] in _OWN):
             raise QueryKeyInvalid(_refusal(model, level, path[0]))
         given.add(path[0])
         text = place(identifier, path, value)
