@@ -1,6 +1,7 @@
 """Exchange: only what came back equal is verified."""
 
 import copy
+import time
 
 import pytest
 from pydicom import dcmread
@@ -187,8 +188,12 @@ def test_orthanc_answers_for_what_it_got(orthanc, derived):
     pushed = exchange.push(orthanc.peer, derived, listen=orthanc.move_port, commit="always")
     assert [row.committed for row in pushed] == ["yes"] * 3
     assert pushed.verified
-    deaf = exchange.push(orthanc.peer, derived[:1])
+    deaf = exchange.push(orthanc.peer, derived[:1], wait_s=1)
     assert [(row.committed, row.verified) for row in deaf] == [("no report", True)]
+    assert "No report came within 1 s. The peer may report on a new association: pass listen=" in deaf[0].message
+    unproven = exchange.push(orthanc.peer, derived[:1], wait_s=1, commit="always")
+    assert [(row.committed, row.verified) for row in unproven] == [("no report", False)]
+    assert "does not answer for it: no report. No report came within 1 s." in unproven[0].message
     silent = exchange.push(orthanc.peer, derived[:1], commit="never", listen=orthanc.move_port)
     assert [(row.committed, row.verified) for row in silent] == [("not asked", True)]
     assert exchange.push(orthanc.peer, derived[:1], via="web", listen=orthanc.move_port)[0].committed == "not asked"
@@ -202,6 +207,12 @@ def test_who_does_not_offer_it(dcmqrscp, derived):
     assert row.message == "It came back equal, but the peer does not answer for it: not offered."
     with pytest.raises(InputError, match="'auto', 'always' or 'never'"):
         exchange.push(dcmqrscp.peer, derived, commit="sometimes")
+
+
+def test_who_does_not_offer_it_is_not_waited_for(dcmqrscp, derived):
+    start = time.monotonic()
+    exchange.push(dcmqrscp.peer, derived[:1], wait_s=60)
+    assert time.monotonic() - start < 20
 
 
 def test_what_is_equal_and_not_answered_for_is_not_verified(archive, derived):

@@ -400,6 +400,36 @@ def test_a_peer_that_refuses_is_silent_or_leaves(plain, images):
         assert text in rows[0].message
 
 
+def test_the_wait_begins_when_all_is_asked(plain, images):
+    """A peer that takes its time over each request has as much time for its reports."""
+
+    def slow(line):
+        asked = []
+        while len(asked) < 3:
+            command, information = line.receive()
+            asked.append(all_good(information))
+            time.sleep(0.6)
+            line.answer(plain.COMMITMENT, command, 0, e0002=plain.COMMITMENT, e1000=plain.COMMITMENT_INSTANCE)
+        time.sleep(0.3)
+        fields = {0x0002: plain.COMMITMENT, 0x0100: plain.N_EVENT, 0x0110: 77, 0x1000: plain.COMMITMENT_INSTANCE, 0x1002: 1}
+        for report in asked:
+            line.send(plain.COMMITMENT, fields, report)
+            line.receive()
+
+    assert commit(plain.listen(slow), images, at_once=1, wait_s=1.5).complete
+
+
+def test_what_was_never_asked_is_not_waited_for(plain, images):
+    def leaves(line):
+        line.receive()
+        line.raw.close()
+
+    start = time.monotonic()
+    rows = commit(plain.listen(leaves), images, at_once=1, listen=CommitmentReports(), wait_s=30)
+    assert time.monotonic() - start < 15
+    assert [row.message.rpartition(" ")[2] for row in rows] == ["answered.", "sent.", "sent."]
+
+
 def test_what_is_no_question(storescp, images):
     with pytest.raises(PeerUnreachable):
         commit(Peer("nobody", "NOBODY", port=1), images)

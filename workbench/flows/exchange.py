@@ -16,16 +16,14 @@ from workbench.errors import ContextRejected, InputError, NetworkError
 from workbench.files import read
 from workbench.flows.audit import Audit
 from workbench.inspection import Differences, differences
-from workbench.network import CommitmentReports, StoreOutcome, StoreRow, as_peer, find, retrieve, store
+from workbench.network import CommitmentOutcome, CommitmentReports, StoreOutcome, StoreRow, as_peer, find, retrieve, store
 from workbench.network import commit as ask_to_commit
 
 __all__ = ["Push", "Pushed", "push"]
 
 # it has no meaning, and whoever keeps a dataset may leave it out (PS3.10 7.2)
 _MEANINGLESS = ("DataSetTrailingPadding",)
-#: How long a report is waited for on the association of the request, and where it may come on another one.
-_WAIT_S = {"auto": 2.0, "always": 30.0, "never": 0.0}
-_LISTEN_S = 30.0
+_COMMIT = ("auto", "always", "never")
 _STORED = frozenset({StoreOutcome.STORED, StoreOutcome.WARNING})
 
 
@@ -89,6 +87,7 @@ def push(
     audit: Audit | None = None,
     commit: Literal["auto", "always", "never"] = "auto",
     listen: CommitmentReports | int | None = None,
+    wait_s: float = 10.0,
 ) -> Push:
     """Check instances, store them at a peer, find them there, get them back and compare.
 
@@ -110,7 +109,11 @@ def push(
         that; what it says it does not keep is not verified, a report that does not come takes nothing away. ``always``: only what
         it answers for is verified. ``never``: it is not asked.
     listen : CommitmentReports or int, optional
-        Where a report can come that the peer sends on a new association, as in :func:`workbench.network.commit`.
+        Where a report can come that the peer sends on a new association, as in :func:`workbench.network.commit`. Some archives
+        always do; from them nothing is heard without it, and the row says so.
+    wait_s : float
+        How long to wait for the report. A peer that does not offer storage commitment costs no wait, and one that reports at
+        once none beyond that.
 
     Returns
     -------
@@ -126,7 +129,7 @@ def push(
     InputError, PeerUnknown
         If it is not known where to.
     """
-    if commit not in _WAIT_S:
+    if commit not in _COMMIT:
         raise InputError(f"commit is 'auto', 'always' or 'never', not {commit!r}.")
     peer = as_peer(peer)
     waiting = [(InstanceRef.of(dataset), dataset) for dataset in datasets]
@@ -141,7 +144,7 @@ def push(
         proof = _proof(peer, list(dict.fromkeys(there)), via=via)
         proof.must_commit = commit == "always"
         if there and (commit == "always" or (commit == "auto" and via == "dimse")):
-            proof.committed = _committed(peer, list(dict.fromkeys(there)), _WAIT_S[commit] if listen is None else _LISTEN_S, listen)
+            _ask_to_commit(peer, list(dict.fromkeys(there)), wait_s, listen, into=proof)
         result = Push(
             _row(ref, dataset, errors[ref.sop_instance_uid], answer, proof)
             for (ref, dataset), answer in zip(waiting, answers, strict=True)
@@ -153,12 +156,13 @@ def push(
 
 @dataclass(slots=True)
 class _Proof:
-    """What the peer lists and gives back, and why it could not be asked."""
+    """What the peer lists, gives back and answers for; why it could not be asked, or did not say."""
 
     listed: set[str] = field(default_factory=set)
     back: dict[str, Dataset] = field(default_factory=dict)
     trouble: str = ""
     committed: dict[str, str] = field(default_factory=dict)
+    unheard: str = ""
     must_commit: bool = False
 
     def is_answered_for(self, uid: str) -> bool:
@@ -177,16 +181,20 @@ def _proof(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"])
     return proof
 
 
-def _committed(peer: Peer, refs: list[InstanceRef], wait_s: float, listen: CommitmentReports | int | None) -> dict[str, str]:
-    """Ask the peer to answer for the instances; return what it says of each."""
+def _ask_to_commit(
+    peer: Peer, refs: list[InstanceRef], wait_s: float, listen: CommitmentReports | int | None, *, into: _Proof
+) -> None:
+    """Ask the peer to answer for the instances, and note what it says of each."""
+    said = {CommitmentOutcome.COMMITTED: "yes", CommitmentOutcome.UNCOMMITTED: "no report"}
     try:
         report = ask_to_commit(peer, refs, wait_s=wait_s, listen=listen)
     except ContextRejected:
-        return dict.fromkeys((ref.sop_instance_uid for ref in refs), "not offered")
+        into.committed = dict.fromkeys((ref.sop_instance_uid for ref in refs), "not offered")
     except NetworkError as error:
-        return dict.fromkeys((ref.sop_instance_uid for ref in refs), f"not asked: {error}")
-    said = {"committed": "yes", "uncommitted": "no report"}
-    return {row.sop_instance_uid: said.get(row.outcome) or f"no: {row.message}" for row in report}
+        into.committed = dict.fromkeys((ref.sop_instance_uid for ref in refs), f"not asked: {error}")
+    else:
+        into.committed = {row.sop_instance_uid: said.get(row.outcome) or f"no: {row.message}" for row in report}
+        into.unheard = next((row.message for row in report if row.outcome is CommitmentOutcome.UNCOMMITTED), "")
 
 
 def _listed(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"]) -> set[str]:
@@ -226,11 +234,11 @@ def _row(ref: InstanceRef, dataset: Dataset, errors: Findings, answer: StoreRow 
     committed = proof.committed.get(uid, "not asked")
     verified = found and changed is not None and not changed and proof.is_answered_for(uid)
     if verified:
-        message = answer.message
+        message = f"{answer.message} {proof.unheard if committed == 'no report' else ''}".strip()
     elif changed:
         message = _change(changed)
     elif found and changed is not None:
-        message = f"It came back equal, but the peer does not answer for it: {committed}."
+        message = f"It came back equal, but the peer does not answer for it: {committed}. {proof.unheard}".rstrip()
     else:
         message = "The peer does not list it." if not found else "It did not come back."
         message = f"Not proven: {proof.trouble}" if proof.trouble else message

@@ -241,7 +241,7 @@ def commit(
     refs : iterable of InstanceRef, Dataset or tuple of str
         Which instances; a tuple is SOP Class UID and SOP Instance UID.
     wait_s : float
-        How long to wait for the report once the requests are sent.
+        How long to wait for the report, counted from the answer to the last request.
     listen : CommitmentReports or int, optional
         Where a report can come that the peer sends on a new association: the provider of a server of ours that runs, or a port at
         which one is started meanwhile, under our calling AE title. By default only the association of the request is held open.
@@ -276,12 +276,10 @@ def commit(
                 ours = Server(None, ae_title=peer.calling_ae_title, host=host, port=listen, providers=[reports])
                 listening.enter_context(ours)
             asked = [reports.expect(wanted[k : k + at_once], peer=peer.name) for k in range(0, len(wanted), at_once)]
-            until = time.monotonic() + wait_s
-            _Exchange(association, peer, reports).run(
-                asked, until if listen is None else min(until, time.monotonic() + _HOLD_S), stop
-            )
+            hold_s = wait_s if listen is None else min(wait_s, _HOLD_S)
+            begun = _Exchange(association, peer, reports).run(asked, hold_s, stop)
         if listen is not None:
-            reports.wait(asked, until, stop)
+            reports.wait(asked, begun + wait_s, stop)
     report = CommitmentReport(row for transaction in asked for row in transaction.rows(_silence(wait_s, listen)))
     log.info("%s answers for %d of %d instances", peer, report.counts().get("committed", 0), len(report))
     return report
@@ -294,17 +292,22 @@ class _Exchange:
         self._association, self._peer, self._reports = association, peer, reports
         self._contexts = {context.context_id: context for context in association.accepted_contexts}
 
-    def run(self, asked: list[_Transaction], until: float, cancel: Callable[[], bool]) -> None:
-        """Send the requests, and take reports until all have come, or `until`."""
+    def run(self, asked: list[_Transaction], hold_s: float, cancel: Callable[[], bool]) -> float:
+        """Send the requests; take reports until all have come, or for `hold_s`. Return when the last request was answered."""
+        begun, unsent = 0.0, list(asked)
         try:
             with conversation(self._association) as take:
-                for number, transaction in enumerate(asked, start=1):
-                    self._request(number, transaction, take)
-                while not self._reports.is_settled(asked) and not cancel() and time.monotonic() < until:
-                    self._take(take(min(0.2, max(0.0, until - time.monotonic()))))
+                while unsent:
+                    self._request(len(asked) - len(unsent) + 1, unsent.pop(0), take)
+                begun = time.monotonic()
+                while not self._reports.is_settled(asked) and not cancel() and (left := begun + hold_s - time.monotonic()) > 0:
+                    self._take(take(min(0.2, left)))
         except AssociationAborted:
             log.warning("the association with %s ended before all was reported", self._peer)
             self._association.abort()
+            for transaction in unsent:
+                self._reports.refuse(transaction, None, "The association ended before the request was sent.")
+        return begun or time.monotonic()
 
     def _request(self, number: int, transaction: _Transaction, take: Callable[[float], tuple[int, Any] | None]) -> None:
         context_id, context = next(iter(self._contexts.items()))
