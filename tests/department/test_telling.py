@@ -3,15 +3,21 @@
 from copy import deepcopy
 from datetime import datetime
 
+import numpy as np
 import pytest
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
+from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_SET
 
-from workbench import devices
+from workbench import devices, phantoms
 from workbench.department import Modality, scheduled
+from workbench.department._printing import print_films
 from workbench.department._telling import message_rows, step_begun, step_ended
 from workbench.department.creating import Step
-from workbench.network import ProcedureSteps, Server, Worklist
+from workbench.entities import FilmLut
+from workbench.network import Printer, ProcedureSteps, Server, Worklist
+from workbench.network.providing import dataset_of
+from workbench.rendering import render, resolve
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
 VEREOS = devices.profile("philips-vereos")
@@ -172,3 +178,85 @@ def test_a_statement_without_such_tables_lists_nothing():
     canon = devices.profile("canon-vitrea-read")
     assert message_rows(canon, MPPS) == []
     assert step_begun(canon, Step(complete(), BEGAN), station="X") is None
+
+
+# ------------------------------------------------------------ films
+SESSION, FILM, GRAY, COLOR = (f"1.2.840.10008.5.1.1.{end}" for end in ("1", "2", "4", "4.1"))
+PRINT = {a.does: a for a in VEREOS.activities}["print"]
+
+
+class RecordedFilms(Printer):
+    """A printer that also keeps each attribute list as it came."""
+
+    def __init__(self):
+        super().__init__()
+        self.came, self.printed = [], []
+
+    def serve(self, association, request, context):
+        if isinstance(request, N_CREATE | N_SET) and dataset_of(request, context):
+            uid = str(getattr(request, "AffectedSOPClassUID", None) or getattr(request, "RequestedSOPClassUID", None))
+            self.came.append((uid, dataset_of(request, context)))
+        if isinstance(request, N_ACTION):
+            self.printed.append(str(request.RequestedSOPClassUID))
+        return super().serve(association, request, context)
+
+
+def printed(system, *images):
+    printer = RecordedFilms()
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        system.printer = server.peer
+        system.made = list(images)
+        (activity,) = [a for a in system.profile.activities if a.does == "print"]
+        row = system.perform(activity)
+    assert (row.outcome.value, row.message) == ("done", row.message)
+    return printer, row
+
+
+@pytest.mark.parametrize(
+    ("image", "word", "box"), [(phantoms.ct_series(1)[0], "Grayscale", GRAY), (phantoms.fundus(), "Color", COLOR)]
+)
+def test_a_film_is_asked_for_with_the_rows_of_the_tables(image, word, box):
+    printer, row = printed(Modality(VEREOS), image)
+    assert row.message == "1 image on 1 film."
+    assert [uid for uid, _ in printer.came] == [SESSION, FILM, box]
+    for uid, dataset in printer.came:
+        assert set(paths(dataset)) == listed(f"Basic {word} Print", uid=uid)
+        for attribute in devices.attributes(VEREOS, *(t.id for t in VEREOS.of_kind("message") if t.uid == uid and word in t.title)):
+            *above, keyword = [keyword_for_tag(tag) for tag in attribute.tags]
+            value = (dataset[above[0]].value[0] if above else dataset)[keyword]
+            assert not value.is_empty
+            if attribute.value and "1-100" not in attribute.value:
+                assert str(value.value) in attribute.value.split(" | "), keyword
+
+
+def test_colours_travel_plane_by_plane_and_look_the_same():
+    image = phantoms.fundus()
+    printer, _ = printed(Modality(VEREOS), image)
+    (film,) = printer.films
+    ((_, box),) = [row for row in printer.came if row[0] == COLOR]
+    item = box.BasicColorImageSequence[0]
+    pixels = np.frombuffer(film.images[0].pixels, np.uint8).reshape(item.Rows, item.Columns, 3)
+    planes = np.frombuffer(item.PixelData, np.uint8)[: pixels.size].reshape(3, item.Rows, item.Columns)
+    np.testing.assert_array_equal(planes.transpose(1, 2, 0), pixels)
+    np.testing.assert_array_equal(pixels, render(resolve(image)))
+
+
+def test_a_system_without_such_tables_asks_for_what_is_usual_with_its_annotations():
+    printer, row = printed(Modality("canon-vitrea-read"), *phantoms.ct_series(8))
+    (film,) = printer.films
+    assert row.message == "4 images on 1 film."
+    assert (film.box.layout, film.texts) == ("STANDARD\\2,2", ("1",))
+    assert printer.printed == [FILM]
+
+
+@pytest.mark.parametrize(("collate", "acted"), [(False, [FILM, FILM]), (True, [SESSION])])
+def test_collation_is_a_choice(collate, acted):
+    system, printer = Modality("canon-vitrea-read"), RecordedFilms()
+    (activity,) = [a for a in system.profile.activities if a.does == "print"]
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        report = print_films(
+            server.peer, system.profile, activity, phantoms.ct_series(2), layout="1x1", collate=collate, lut=FilmLut("LIN OD")
+        )
+    assert report.is_printed
+    assert printer.printed == acted
+    assert [film.lut.shape for film in printer.films] == ["LIN OD", "LIN OD"]

@@ -26,6 +26,7 @@ _CT = "1.2.840.10008.5.1.4.1.1.2"
 #: How a note of a statement says that a value is that of another attribute of the worklist.
 _FROM = re.compile(r"from .+ \(([0-9A-F]{4}),([0-9A-F]{4})\)$")
 _RANGE = re.compile(r"\d+-\d+")
+_ONE_TEXT = frozenset({"ST", "LT", "UT", "UR"})
 #: Not in an item whose scheme has no version (PS3.3 Table 8.8-1a, type 1C).
 _WHERE_NEEDED = frozenset({"CodingSchemeVersion"})
 
@@ -34,14 +35,16 @@ _WHERE_NEEDED = frozenset({"CodingSchemeVersion"})
 def message_rows(profile: Profile, uid: str, *words: str) -> list[Attribute]:
     """Return the rows of the messages of one SOP class whose titles have these words; empty where a statement has no such table.
 
-    A row without a word for presence is there, with or without a value; a range of numbers is not a list of values.
+    A row without a word for presence is there, with or without a value. A range of numbers is not a list of values, nor is what
+    has a backslash in it where this separates none (PS3.5 6.2): they are left out.
     """
     tables = [table.id for table in profile.of_kind("message") if table.uid == uid and all(w in table.title for w in words)]
     found = []
     for row in attributes(profile, *tables):
         keyword = keyword_for_tag(row.tags[-1]) if row.tags else ""
         presence = row.presence or ("ANAP" if keyword in _WHERE_NEEDED else "VNAP")
-        found.append(replace(row, presence=presence, value="" if _RANGE.fullmatch(row.value) else row.value))
+        is_list = not _RANGE.fullmatch(row.value) and row.vr not in _ONE_TEXT
+        found.append(replace(row, presence=presence, value=row.value if is_list else ""))
     return found
 
 

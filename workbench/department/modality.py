@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from workbench import devices, phantoms
 from workbench.archive import Archive
+from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
@@ -26,7 +27,6 @@ from workbench.department.performed import Activities, Done, Outcome
 from workbench.devices import Activity, Entity, Key, Profile
 from workbench.entities import Calling, Peer, Rows, SeriesRef, StudyRef, Timeouts, html_safe
 from workbench.errors import InputError, WorkbenchError
-from workbench.flows import filming
 from workbench.network import (
     Found,
     Sending,
@@ -371,18 +371,19 @@ class Modality:
         return _Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
 
     def _print(self, activity: Activity) -> "_Told":
-        """Print up to four gray images of one series on one film."""
+        """Print one film of each kind, gray and colour, that the system prints."""
         peer = self._needed("printer")
-        gray = [d for d in (*self.fetched, *self.made) if str(d.get("PhotometricInterpretation", "")).startswith("MONOCHROME")]
-        chosen = gray[len(gray) // 2 :][:4]
-        if not chosen:
+        jobs = printable(self.profile, activity, (*self.fetched, *self.made))
+        if not jobs:
             return _Told(Outcome.DONE, 0, "There is nothing to print.", peer.ae_title)
-        report = filming.print_series(self._as(activity.entity, peer, activity.name), chosen, layout="2x2")
-        if report.troubles:
-            return _Told(Outcome.FAILED, report.films, str(report.troubles[0].text), peer.ae_title)
-        return _Told(
-            Outcome.DONE, report.films, f"{_count(len(chosen), 'image')} on {_count(report.films, 'film')}.", peer.ae_title
-        )
+        as_system, films = self._as(activity.entity, peer, activity.name), 0
+        for images, layout in jobs:
+            report = print_films(as_system, self.profile, activity, images, layout=layout)
+            films += report.films
+            if report.troubles:
+                return _Told(Outcome.FAILED, films, str(report.troubles[0].text), peer.ae_title)
+        count = sum(len(images) for images, _ in jobs)
+        return _Told(Outcome.DONE, films, f"{_count(count, 'image')} on {_count(films, 'film')}.", peer.ae_title)
 
     def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
         peer: Peer | None = getattr(self, role)

@@ -49,7 +49,7 @@ def print_series(
     audit : Audit, optional
         Where the step is written down: verified when every step was done.
     **printing
-        Of :func:`workbench.network.print_images`: session, lut, texts, collate, cancel.
+        Of :func:`workbench.network.print_images`: session, lut, texts, collate, spelling, cancel.
 
     Returns
     -------

@@ -120,7 +120,7 @@ class PrintReport(Rows[PrintRow]):
         return PrintReport(row for row in self if row.is_told)
 
 
-def print_images(
+def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     peer: Peer | str,
     images: Iterable[FilmImage],
     *,
@@ -129,6 +129,7 @@ def print_images(
     lut: FilmLut | None = None,
     texts: Sequence[str] = (),
     collate: bool = False,
+    spelling: Callable[[str, Dataset], Dataset] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> PrintReport:
     r"""Print images at a peer, film after film, on one association.
@@ -150,6 +151,9 @@ def print_images(
         stands for the number of the film.
     collate : bool
         Print the film session as a whole at its end, so that copies come one set after the other, rather than each film box.
+    spelling : callable, optional
+        Called with the SOP class of a film session, film box or image box, and the attributes that it would get: returns those
+        that are sent instead. For a system that says other things than what is usual.
     cancel : callable, optional
         Polled; when it is true nothing more is printed, and what was created is deleted.
 
@@ -181,7 +185,10 @@ def print_images(
         )
     meta = COLOR if is_color else GRAYSCALE
     wanted = [meta, *([LUT] if lut else []), *([ANNOTATION_BOX] if texts else [])]
-    job = _Job(peer, meta, box, session, texts, collate=collate, cancel=cancel or (lambda: False))
+    job = _Job(
+        peer, meta, box, session, texts, collate=collate, spelling=spelling or (lambda _uid, attributes: attributes),
+        cancel=cancel or (lambda: False),
+    )  # fmt: skip
     proposed = [context for uid in wanted for context in contexts.service(uid)]
     with associate(peer, proposed) as association, Conversation(association, peer, on_event=job.event) as talk:
         job.run(talk, _films(chain([first], source), len(box.cells), samples=first.samples), lut)
@@ -211,10 +218,10 @@ class _Job:
 
     def __init__(
         self, peer: Peer, meta: str, box: FilmBox, session: FilmSession, texts: Sequence[str], *, collate: bool,
-        cancel: Callable[[], bool],
+        spelling: Callable[[str, Dataset], Dataset], cancel: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._peer, self._meta, self._box, self._session, self._texts = peer, meta, box, session, tuple(texts)
-        self._collate, self._cancel = collate, cancel
+        self._collate, self._spelling, self._cancel = collate, spelling, cancel
         self.rows: list[PrintRow] = []
         self._number: int | None = None
         self._talk: Conversation
@@ -225,7 +232,8 @@ class _Job:
         self._talk = talk
         try:
             self._status()
-            session_uid = self._created("film session", self._meta, FILM_SESSION, session_attributes(self._session))[0]
+            asked = self._spelling(FILM_SESSION, session_attributes(self._session))
+            session_uid = self._created("film session", self._meta, FILM_SESSION, asked)[0]
             lut_uid = self._lut(lut)
             for number, images in enumerate(films, start=1):
                 self._number = number
@@ -267,14 +275,15 @@ class _Job:
     def _film(self, images: list[FilmImage], session_uid: str, lut_uid: str) -> None:
         self._stop_if_cancelled()
         attributes = box_attributes(self._box, session_uid=session_uid, lut_uid=lut_uid)
-        film_uid, made = self._created("film", self._meta, FILM_BOX, attributes)
+        film_uid, made = self._created("film", self._meta, FILM_BOX, self._spelling(FILM_BOX, attributes))
         box_class = _BOXES[images[0].samples == 3]
         boxes = _referred(made, "ReferencedImageBoxSequence", box_class)
         if len(boxes) < len(images):
             self._fail("image", f"the film has {len(boxes)} image boxes for {len(images)} images")
         for position, (image, uid) in enumerate(zip(images, boxes, strict=False), start=1):
             self._stop_if_cancelled()
-            self._expect("image", self._talk.set(self._meta, box_class, uid, image_attributes(image, position)), position)
+            asked = self._spelling(box_class, image_attributes(image, position))
+            self._expect("image", self._talk.set(self._meta, box_class, uid, asked), position)
         self._annotate(made)
         if not self._collate:
             self._print("print film", FILM_BOX, film_uid)

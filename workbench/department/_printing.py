@@ -1,0 +1,138 @@
+"""Films as a system asks for them, by the tables of its statement.
+
+Knows: which rows a film session, a film box and an image box have (PS3.3 C.13), and what is set up for a printer.
+Does not know: how a film is rendered (rendering) and printed (network), when (modality).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from workbench import devices
+from workbench.department._filling import Filler, Row, of_rows
+from workbench.department._step import Step, Subject
+from workbench.department._telling import keep_listed, message_rows
+from workbench.devices import Activity, Profile
+from workbench.entities import FilmBox, FilmSession, Peer
+from workbench.flows import filming
+from workbench.network import PrintReport
+
+__all__ = ["print_films", "printable", "spelling"]
+
+Spelling = Callable[[str, Dataset], Dataset]
+
+_SESSION, _BOX, _IMAGES = "1.2.840.10008.5.1.1.1", "1.2.840.10008.5.1.1.2", ("1.2.840.10008.5.1.1.4", "1.2.840.10008.5.1.1.4.1")
+_META = ("1.2.840.10008.5.1.1.9", "1.2.840.10008.5.1.1.18")  # PS3.4 H.3: grayscale, color
+_ANNOTATION = "1.2.840.10008.5.1.1.15"
+_WORDS = ("Grayscale", "Color")
+#: What statements leave to the configuration of the printer, and to the user: a plain film.
+_SET_UP: Mapping[str, Any] = MappingProxyType(
+    {"size": "14INX17IN", "magnification": "REPLICATE", "least": 20, "most": 300, "trim": "NO", "configuration": "STANDARD"}
+)
+_ASKED = FilmSession(copies=1, priority="MED", medium="BLUE FILM", destination="PROCESSOR")
+
+
+def printable(profile: Profile, activity: Activity, images: Sequence[Dataset]) -> list[tuple[list[Dataset], str]]:
+    r"""Return what a system prints of images: for gray and for colour, where it proposes them, one film each with its layout.
+
+    Returns
+    -------
+    list of (list of Dataset, str)
+        Images of one film and Image Display Format (2010,0010): the first that the statement lists, else ``STANDARD\2,2``.
+    """
+    proposed = {c.uid for c in devices.contexts(profile, entity=activity.entity, role="SCU", activity=activity.name)}
+    found = []
+    for is_color in (False, True):
+        of_kind = [d for d in images if _is_color(d) is is_color]
+        if of_kind and _META[is_color] in proposed:
+            layout = _layout(profile, is_color=is_color)
+            found.append((of_kind[len(of_kind) // 2 :][: len(FilmBox(layout).cells)], layout))
+    return found
+
+
+def print_films(
+    peer: Peer, profile: Profile, activity: Activity, images: Sequence[Dataset], *, layout: str, **printing: Any
+) -> PrintReport:
+    """Print images as a system does: with the attributes that its statement lists, or what is usual where it lists none.
+
+    Parameters
+    ----------
+    peer : Peer
+        The printer, as the system talks to it.
+    images : sequence of Dataset
+        All gray or all colour.
+    layout : str
+        Image Display Format (2010,0010).
+    **printing
+        Of :func:`workbench.network.print_images`: collate, lut, texts.
+    """
+    spelled = spelling(profile, is_color=bool(_is_color(images[0])))
+    proposed = {c.uid for c in devices.contexts(profile, entity=activity.entity, role="SCU", activity=activity.name)}
+    if spelled is not None:
+        return filming.print_series(
+            peer, images, layout=FilmBox(layout, **_SET_UP), session=_ASKED, spelling=spelled, **printing
+        )  # fmt: skip
+    if _ANNOTATION in proposed:
+        texts = printing.pop("texts", ("{film}",))
+        return filming.print_series(peer, images, layout=FilmBox(layout, annotation="LABEL"), texts=texts, **printing)
+    return filming.print_series(peer, images, layout=layout, **printing)
+
+
+def spelling(profile: Profile, *, is_color: bool) -> Spelling | None:
+    """Return what makes the attributes of print management those of a statement's tables; None where it lists none.
+
+    The function takes the SOP class of a film session, film box or image box and its attributes, and returns a new dataset with
+    those of the rows: what they list, with one of the values that they list, and nothing else.
+    """
+    word = f"Basic {_WORDS[is_color]} Print Management"
+    tables = {uid: message_rows(profile, uid, word) for uid in (_SESSION, _BOX, _IMAGES[is_color])}
+    if not all(tables.values()):
+        return None
+    trees: dict[str, list[Row]] = {uid: of_rows(rows) for uid, rows in tables.items()}
+    began = datetime.now()  # noqa: DTZ005 - DICOM has local times
+
+    def spelled(sop_class_uid: str, attributes: Dataset) -> Dataset:
+        if sop_class_uid not in trees:
+            return attributes
+        made = Dataset()
+        made.update(attributes)
+        for sequence in ("BasicGrayscaleImageSequence", "BasicColorImageSequence"):
+            if sequence in made:
+                setattr(made, sequence, [_described(item) for item in made[sequence].value])
+        subject = Subject(profile, tables[sop_class_uid], Step(Dataset(), began))
+        Filler(profile, began, subject).fill(made, trees[sop_class_uid])
+        keep_listed(made, trees[sop_class_uid])
+        return made
+
+    return spelled
+
+
+def _described(item: Dataset) -> Dataset:
+    """Return an image with its pixel aspect ratio, colours plane after plane (PS3.3 C.7.6.3.1.3)."""
+    made = Dataset()
+    made.update(item)
+    if "PixelAspectRatio" not in made:
+        made.PixelAspectRatio = [1, 1]
+    if made.SamplesPerPixel == 3 and made.PlanarConfiguration == 0:
+        size = made.Rows * made.Columns * 3
+        planes = np.frombuffer(made.PixelData, dtype=np.uint8, count=size).reshape(-1, 3).T.tobytes()
+        made.PlanarConfiguration, made.PixelData = 1, planes + b"\0" * (size % 2)
+    return made
+
+
+def _layout(profile: Profile, *, is_color: bool) -> str:
+    tables = [t.id for t in profile.of_kind("message") if t.uid == _BOX and _WORDS[is_color] in t.title]
+    rows = devices.attributes(profile, *tables)
+    listed = next((row.value for row in rows if row.path == "(2010,0010)" and row.value), "")
+    return listed.split(" | ")[0] or "STANDARD\\2,2"
+
+
+def _is_color(dataset: Dataset) -> bool | None:
+    """Whether an image goes on a colour film; None where it is none."""
+    if "PhotometricInterpretation" not in dataset:
+        return None
+    return not str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
