@@ -10,9 +10,10 @@ from workbench.errors import InputError
 from workbench.network import Commitment, ProcedureSteps, Server, Worklist, store
 from workbench.phantoms import ct_series
 
+STUDY = "2.25.31415"
 ROW = {
     "PatientName": "DOE^JANE", "PatientID": "P1", "Modality": "CT", "ScheduledStationAETitle": "CT1", "AccessionNumber": "A7",
-    "ScheduledProcedureStepStartDate": "20261121",
+    "ScheduledProcedureStepStartDate": "20261121", "StudyInstanceUID": STUDY,
 }  # fmt: skip
 
 
@@ -24,6 +25,7 @@ def run(*arguments):
 def files(tmp_path):
     paths = []
     for number, dataset in enumerate(ct_series(2, rows=32, columns=32)):
+        dataset.PatientID, dataset.StudyInstanceUID = "P1", STUDY
         paths.append(tmp_path / "images" / f"{number}.dcm")
         paths[-1].parent.mkdir(exist_ok=True)
         dataset.save_as(paths[-1], enforce_file_format=True)
@@ -74,9 +76,14 @@ def test_a_step_from_the_worklist_to_its_end(department, files, tmp_path):
 def test_a_step_that_was_not_scheduled_and_is_discontinued(department, files, tmp_path):
     peer, _, steps = department
     state = tmp_path / "step.json"
-    assert run("step", "begin", peer, state, "Modality=CT", "PatientID=E1").exit_code == 0
+    assert run("step", "begin", peer, state, "Modality=CT", "PatientID=E1", f"StudyInstanceUID={STUDY}").exit_code == 0
+    strange = run("step", "finish", peer, state, files[0]).exception
+    assert "is of another study or patient" in str(strange)
+    assert state.exists()
+    state.unlink()
+    assert run("step", "begin", peer, state, "Modality=CT", "PatientID=P1", f"StudyInstanceUID={STUDY}").exit_code == 0
     assert run("step", "finish", peer, state, files[0], "--discontinued").exit_code == 0
-    assert steps.table().PerformedProcedureStepStatus.tolist() == ["DISCONTINUED"]
+    assert steps.table().PerformedProcedureStepStatus.tolist() == ["IN PROGRESS", "DISCONTINUED"]
 
 
 def test_a_step_needs_one_item_and_a_sound_state(department, files, tmp_path):

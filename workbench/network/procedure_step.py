@@ -270,7 +270,7 @@ def _belongs(dataset: Dataset, ref: InstanceRef, step: ProcedureStep) -> None:
     if ref.study_instance_uid not in studies or (ours and theirs and ours != theirs):
         raise InputError(
             f"Instance {ref.sop_instance_uid} is of another study or patient than the performed step (PS3.4 F.7.2.1): "
-            "a step tells of its own instances only."
+            "a step tells of its own instances only. Begin it with their StudyInstanceUID and PatientID."
         )
 
 
