@@ -14,6 +14,7 @@ import typer
 import workbench as wb
 from workbench.cli._console import count, log_to_stderr, put, say, show_table, stoppable
 from workbench.cli._disk import files_below, readable
+from workbench.cli._ports import port_tried
 from workbench.entities import FilmBox, FilmLut, FilmSession
 from workbench.errors import InputError
 
@@ -33,7 +34,7 @@ def print_files(
     medium: Annotated[str, typer.Option(help="Such as PAPER, 'CLEAR FILM', 'BLUE FILM'.")] = "",
     bits: Annotated[int, typer.Option(help="8 or 12 bits of gray.")] = 8,
     lut: Annotated[str, typer.Option(help="Presentation LUT: IDENTITY, 'LIN OD' or INVERSE.")] = "",
-    window: Annotated[tuple[float, float] | None, typer.Option(help="Center and width, for all images.")] = None,
+    window: Annotated[tuple[float, float] | None, typer.Option(metavar="CENTER WIDTH", help="For all images.")] = None,
     collate: Annotated[bool, typer.Option("--collate", help="Print all films as one session.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -66,6 +67,7 @@ def printer(
     host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need e.g. 0.0.0.0.")] = "127.0.0.1",
 ) -> None:
     """Be a DICOM printer until Ctrl-C: each film becomes a picture."""
+    port_tried(host, port, ae_title=ae_title)
     folder.mkdir(parents=True, exist_ok=True)
     number = numbers(1)
 

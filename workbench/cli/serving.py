@@ -13,6 +13,7 @@ import typer
 import workbench as wb
 from workbench.cli._arguments import TlsFiles, tls_of
 from workbench.cli._console import count, log_to_stderr, put, stop_if, stoppable
+from workbench.cli._ports import port_tried
 
 __all__ = ["serve"]
 
@@ -34,11 +35,12 @@ def serve(
     C-MOVE and reports of storage commitment go to peers of the address book.
     """
     known = {peer.name: peer for peer in wb.network.AddressBook.load()}
+    items = None if worklist is None else wb.network.Worklist(worklist)
+    port_tried(host, port, ae_title=ae_title)
     log_to_stderr()
     with stoppable() as stopped, wb.archive.Archive(folder) as archive:
         providers: list[Any] = [wb.network.Commitment(archive)]
-        if worklist is not None:
-            items = wb.network.Worklist(worklist)
+        if items is not None:
             providers += [items, wb.network.ProcedureSteps(items)]
         with wb.network.Server(
             archive, ae_title=ae_title, host=host, port=port, known_peers=known, providers=providers, tls=tls_of(tls)
@@ -47,7 +49,7 @@ def serve(
                 archive.add(dataset)
             counts = archive.counts()
             held = [count(counts.studies, "study"), count(counts.instances, "instance")]
-            if worklist is not None:
+            if items is not None:
                 held.append(count(len(items), "scheduled step"))
             put(f"{server.peer}: {', '.join(held)}. Ctrl-C stops.")
             while not stopped():

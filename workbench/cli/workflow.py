@@ -15,6 +15,7 @@ import workbench as wb
 from workbench.cli._arguments import keys_of
 from workbench.cli._console import count, frame_records, put, say, show_json, show_table, stoppable
 from workbench.cli._disk import files_below, readable
+from workbench.cli._wording import in_options
 from workbench.entities import InstanceRef, plain
 from workbench.errors import InputError
 from workbench.files import write_whole
@@ -64,7 +65,8 @@ def commit(
     with stoppable() as stopped:
         report = wb.network.commit(peer, refs, wait_s=wait, listen=listen, cancel=stopped)
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items())
-    show_table(report.records(), as_json, title=counts, hide=("sop_class_uid", "transaction_uid", "reason"))
+    records = [row | {"message": in_options(row["message"])} for row in report.records()]
+    show_table(records, as_json, title=counts, hide=("sop_class_uid", "transaction_uid", "reason"))
     if stopped():
         raise typer.Exit(128 + stopped.number)
     if not report.complete:

@@ -252,7 +252,9 @@ class FilmBox:
         match = _FORMAT.fullmatch(self.layout)
         counts = [int(n) for n in match[2].split(",")] if match else []
         if not match or 0 in counts or (match[1] == "STANDARD" and len(counts) != 2):
-            raise AttributeUnusable(r"Image Display Format is STANDARD\C,R, ROW\R1,R2,… or COL\C1,C2,… here (PS3.3 C.13.3).")
+            raise AttributeUnusable(
+                r"Image Display Format is 2x3 (2 columns, 3 rows: STANDARD\2,3), ROW\R1,R2,… or COL\C1,C2,… here (PS3.3 C.13.3)."
+            )
         lines = [counts[0]] * counts[1] if match[1] == "STANDARD" else counts
         if sum(lines) > _LIMIT_CELLS:
             raise AttributeUnusable(f"A film of more than {_LIMIT_CELLS} images is refused.")
