@@ -43,6 +43,7 @@ from workbench.cli._console import (
 )
 from workbench.cli._disk import Folder, files_below, read, readable
 from workbench.cli._trace import TraceTo, tracing
+from workbench.cli._wording import in_options
 from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
 from workbench.cli.serving import serve
@@ -347,7 +348,7 @@ def render(
     path: OnePath,
     output: Annotated[Path, typer.Argument(help="Picture to write: .png, .pdf or .svg.")],
     frame: Annotated[int, typer.Option(help="Index of the frame, from 0.", min=0)] = 0,
-    window: Annotated[tuple[float, float] | None, typer.Option(help="Center and width.")] = None,
+    window: Annotated[tuple[float, float] | None, typer.Option(metavar="CENTER WIDTH", help="Of the values that are shown.")] = None,
     state: Annotated[Path | None, typer.Option(help="A presentation state that refers to the image.", exists=True)] = None,
 ) -> None:
     """Draw a frame with scale, orientation and units."""
@@ -442,7 +443,7 @@ def main() -> None:
             os._exit(end.code)
         raise
     except WorkbenchError as error:
-        say(f"{type(error).__name__}: {error}")
+        say(f"{type(error).__name__}: {in_options(str(error))}")
         sys.exit(_exit_code(error))
     except OSError as error:
         say(f"{type(error).__name__}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
