@@ -119,9 +119,9 @@ def test_the_default_transfer_syntax_may_stand_in_a_context_of_its_own():
         (Slip("entities.e", 0, "ae_title", "OTHER", ""), "Table 2, Some AE", "ae_title is printed as 'OTHER', 'SOME' is meant."),
     ],
 )  # fmt: skip
-def test_a_slip_is_an_error_with_its_rule(slip, path, message):
+def test_a_slip_is_told_with_its_rule(slip, path, message):
     (found,) = lint(holding("module", "name tag", ("Patient ID", "(0010,0020)"), slips=[slip]))
-    assert (found.severity, found.path, found.message, found.remedy) == (Severity.ERROR, path, message, slip.rule)
+    assert (found.path, found.message, found.remedy) == (path, message, slip.rule)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,17 @@ def test_the_section_is_that_of_the_rule(rule, section):
 def test_what_the_system_means_and_the_standard_does_not_know_is_a_warning():
     (found,) = lint(holding("module", "name tag", ("Patient ID", "(0010,0030)")))
     assert found.severity is Severity.WARNING
+
+
+def test_only_what_keeps_systems_from_understanding_each_other_is_an_error_and_comes_first():
+    slips = [
+        Slip("t", 1, "name", "ID", "spelling"),
+        Slip("t", 1, "tag", "(0010,0030)", "PS3.6 6"),
+        Slip("t", 0, "tag", "Tga", "", "heading"),
+    ]
+    found = lint(holding("module", "name tag", ("Patient ID", "(0010,0020)"), slips=slips))
+    assert [(f.severity, f.remedy) for f in found] == [
+        (Severity.ERROR, "PS3.6 6"),
+        (Severity.WARNING, "spelling"),
+        (Severity.WARNING, ""),
+    ]

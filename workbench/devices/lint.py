@@ -23,14 +23,18 @@ __all__ = ["lint", "violations"]
 
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)$")
 _OPPOSED = ({"implicit", "explicit"}, {"little", "big"})
+#: Columns by which two systems understand each other, or do not; the others are for those who read.
+_UNDERSTOOD = {"uid", "syntaxes", "tag", "source_tag", "vr", "role", "roles", "scu", "scp", "code"}
 _TAGGED = {"keys", "message", "module", "mapping", "deidentification"}
 
 
 def lint(profile: Profile) -> Findings:
     """Return what a statement prints that breaks a rule.
 
-    One error for every slip that the profile records, with what is printed, what is meant and the rule; then a warning for
-    every row, as meant, that still differs from the standard: the system itself differs there.
+    A finding for every slip that the profile records, with what is printed, what is meant and the rule: an error where a UID, tag,
+    value representation, transfer syntax, role or status code is wrong, so that who builds on the print is not understood; a
+    warning where it is a name, a reference, a heading or a type. Then a warning for every row, as meant, that still differs from
+    the standard: the system itself differs there. Errors come first.
 
     Parameters
     ----------
@@ -44,6 +48,7 @@ def lint(profile: Profile) -> Findings:
     True
     """
     slips = [_of_slip(profile, slip) for slip in profile.slips]
+    slips.sort(key=lambda found: found.severity is not Severity.ERROR)
     return Findings([*slips, *violations(profile), *_without_default(profile)])
 
 
@@ -81,7 +86,8 @@ def _of_slip(profile: Profile, slip: Slip) -> Finding:
         "column": f"{what} is printed as '{printed}' in every row.",
         "heading": f"the heading of the column {what} is printed as '{printed}'.",
     }[slip.form]
-    return Finding(Severity.ERROR, where, _section(slip.rule), message, slip.rule)
+    breaks = slip.column in _UNDERSTOOD and slip.form not in {"heading", "repeated"}
+    return Finding(Severity.ERROR if breaks else Severity.WARNING, where, _section(slip.rule), message, slip.rule)
 
 
 def _called(row: Mapping[str, object]) -> str:
