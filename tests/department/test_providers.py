@@ -138,7 +138,7 @@ def test_a_request_that_does_not_come_in_time_ends_the_connection(images):
 def test_what_the_statement_does_not_offer_is_not_granted(images):
     """Table find-scp-extended: no relational queries -> asked level by level, with the same answers."""
     with vereos(images) as server, trace() as recorded:
-        found = find(server.peer, level="SERIES", keys={"Modality": "CT"}, relational=True, fuzzy=True)
+        found = find(server.peer, level="SERIES", keys={"Modality": "CT"}, options=QueryOptions(relational=True, fuzzy=True))
     assert found.granted == frozenset()
     assert len(found) == 1
     assert sum(row.name == "C-FIND-RQ" for row in recorded.rows) == 2

@@ -124,7 +124,7 @@ def test_find_proposes_as_few_bytes_as_it_needs_and_shows_what_was_granted():
     )
     try:
         peer = Peer("other", "OTHER", port=server.server_address[1], timeouts=QUICK)
-        found = find(peer, fuzzy=True, date_time=True)
+        found = find(peer, options=QueryOptions(fuzzy=True, date_time=True))
         assert heard == [{STUDY_FIND: b"\0\1\1"}]
         assert found.granted == {"fuzzy"}
         assert "the peer refuses date time (PS3.4 C.5.1.1)" in found.notes
@@ -152,8 +152,8 @@ def rows(found, keys):
 
 @pytest.mark.parametrize(("level", "model", "keys", "count"), RELATIONAL)
 def test_level_by_level_gives_what_a_relational_query_gives(serving, level, model, keys, count):
-    granted = find(serving(), level=level, model=model, keys=keys, relational=True)
-    refused = find(serving(NONE), level=level, model=model, keys=keys, relational=True)
+    granted = find(serving(), level=level, model=model, keys=keys, options=QueryOptions(relational=True))
+    refused = find(serving(NONE), level=level, model=model, keys=keys, options=QueryOptions(relational=True))
     assert granted.granted == {"relational"}
     assert refused.granted == frozenset()
     assert len(granted) == count
@@ -166,27 +166,27 @@ def test_level_by_level_gives_what_a_relational_query_gives(serving, level, mode
 
 def test_where_nothing_of_it_is_relational_it_is_asked_at_once(serving):
     keys = {"StudyInstanceUID": "1.2.3.1", "SeriesDescription": "series 1"}
-    found = find(serving(NONE), level="SERIES", keys=keys, relational=True)
+    found = find(serving(NONE), level="SERIES", keys=keys, options=QueryOptions(relational=True))
     assert len(found) == 1
     assert not any("level by level" in note for note in found.notes)
 
 
 def test_the_walk_tells_its_progress_and_heeds_limit_and_cancel(serving):
     peer, told = serving(NONE), []
-    found = find(peer, level="IMAGE", relational=True, progress=lambda done, known: told.append((done, known)))
+    found = find(peer, level="IMAGE", options=QueryOptions(relational=True), progress=lambda *counts: told.append(counts))
     assert len(found) == 12
     assert told[-1] == (1 + 3 + 6, 10)
     assert [done for done, _ in told] == list(range(1, 11))
-    limited = find(peer, level="IMAGE", relational=True, limit=3)
+    limited = find(peer, level="IMAGE", options=QueryOptions(relational=True), limit=3)
     assert (len(limited), limited.truncated, limited.cancelled) == (3, True, False)
-    cancelled = find(peer, level="IMAGE", relational=True, cancel=lambda: len(told) > 0)
+    cancelled = find(peer, level="IMAGE", options=QueryOptions(relational=True), cancel=lambda: len(told) > 0)
     assert (cancelled.truncated, cancelled.cancelled) == (True, True)
     assert len(cancelled) < 12
 
 
 def test_the_walk_has_a_bound(monkeypatch, serving):
     monkeypatch.setattr("workbench.network._walk.MOST_QUESTIONS", 4)
-    found = find(serving(NONE), level="IMAGE", relational=True)
+    found = find(serving(NONE), level="IMAGE", options=QueryOptions(relational=True))
     assert found.truncated
     assert any("questions would have been needed" in note for note in found.notes)
 
@@ -232,13 +232,13 @@ def test_without_relational_the_keys_above_are_asked_for(serving):
     ],
 )
 def test_names_by_their_words(serving, name, patients):
-    found = find(serving(), keys={"PatientName": name}, fuzzy=True)
+    found = find(serving(), keys={"PatientName": name}, options=QueryOptions(fuzzy=True))
     assert found.granted == {"fuzzy"}
     assert sorted(answer.PatientID for answer in found) == patients
 
 
 def test_names_letter_by_letter_where_fuzzy_is_not_granted(serving):
-    found = find(serving(NONE), keys={"PatientName": "jorg muller"}, fuzzy=True)
+    found = find(serving(NONE), keys={"PatientName": "jorg muller"}, options=QueryOptions(fuzzy=True))
     assert len(found) == 0
     assert found.granted == frozenset()
 
@@ -262,7 +262,7 @@ def test_a_date_and_its_time_as_one_moment(serving, dates, times, combined, sepa
             find(peer, keys=keys)
     else:
         assert sorted(answer.PatientID for answer in find(peer, keys=keys)) == separate
-    found = find(peer, keys=keys, date_time=True)
+    found = find(peer, keys=keys, options=QueryOptions(date_time=True))
     assert found.granted == {"date_time"}
     assert sorted(answer.PatientID for answer in found) == combined
 

@@ -6,7 +6,7 @@ import pytest
 
 from workbench.archive import Archive
 from workbench.entities import InstanceRef
-from workbench.network import Server, find, retrieve
+from workbench.network import QueryOptions, Server, find, retrieve
 from workbench.phantoms import ct_series
 
 
@@ -45,9 +45,15 @@ def test_a_walk_gives_what_our_server_gives_at_once(other, archive, instances):
     for path in instances:
         archive.add(path)
     told = []
-    walked = find(other.peer, level="IMAGE", keys=KEYS, relational=True, progress=lambda done, known: told.append((done, known)))
+    walked = find(
+        other.peer,
+        level="IMAGE",
+        keys=KEYS,
+        options=QueryOptions(relational=True),
+        progress=lambda *counts: told.append(counts),
+    )
     with Server(archive) as server:
-        at_once = find(server.peer, level="IMAGE", keys=KEYS, relational=True)
+        at_once = find(server.peer, level="IMAGE", keys=KEYS, options=QueryOptions(relational=True))
     assert at_once.granted == {"relational"}
     assert "relational" not in walked.granted
     assert any("level by level" in note for note in walked.notes)

@@ -1,6 +1,6 @@
 """What several commands take as arguments.
 
-Knows: how a key with its value, or the files of a TLS connection, are written on a command line.
+Knows: how a key with its value, references, a user, or the files of a TLS connection, are written on a command line.
 Does not know: commands.
 """
 
@@ -9,15 +9,21 @@ from typing import Annotated
 
 import typer
 
-from workbench.entities import Tls, plain
+from workbench.entities import Identity, InstanceRef, SeriesRef, StudyRef, Tls, plain
 from workbench.errors import InputError
 
-__all__ = ["TlsFiles", "keys_of", "tls_of"]
+__all__ = ["Relational", "TlsFiles", "identity_of", "keys_of", "references_of", "tls_of"]
 
 #: Certificate, key and authority.
 TlsFiles = Annotated[
     tuple[str, str, str] | None,
     typer.Option("--tls", metavar="CERTIFICATE KEY AUTHORITY", help="Speak TLS (BCP 195), with these three PEM files."),
+]
+
+#: Whether levels above may be left out.
+Relational = Annotated[
+    bool,
+    typer.Option("--relational", help="UIDs of the levels above may be left out; a peer that refuses is asked level by level."),
 ]
 
 
@@ -41,3 +47,40 @@ def keys_of(pairs: Iterable[str] | None) -> dict[str, str]:
 def tls_of(files: tuple[str, str, str] | None) -> Tls | None:
     """Return the TLS settings of three files: certificate, key, certificate of the authority."""
     return Tls(certificate=files[0], key=files[1], ca=(files[2],)) if files else None
+
+
+def references_of(
+    studies: list[str], series: str, instances: list[str], *, relational: bool
+) -> list[StudyRef] | list[SeriesRef] | list[InstanceRef]:
+    """Return what is to be retrieved; only relational retrieval does without the UIDs of the levels above.
+
+    Examples
+    --------
+    >>> references_of(["1.2"], "1.2.3", [], relational=False)
+    [SeriesRef(study_instance_uid='1.2', series_instance_uid='1.2.3')]
+    """
+    if not (studies or series or instances):
+        raise InputError("Name what is wanted: --study UID, with --series UID for one series of it.")
+    if len(studies) > 1 and (series or instances):
+        raise InputError("--series and --instance go with one --study.")
+    study = studies[0] if studies else ""
+    if not relational and ((series and not study) or (instances and not series)):
+        raise InputError("--series needs its --study, and --instance both; or pass --relational (PS3.4 C.4.2.2.1).")
+    if instances:
+        return [InstanceRef(study, series, "", uid) for uid in instances]
+    return [SeriesRef(study, series)] if series else [StudyRef(uid) for uid in studies]
+
+
+def identity_of(user: str, passcode_in: str, *, has_tls: bool) -> Identity | None:
+    """Return which user associations are for; a passcode stays where it is kept, and goes over TLS only.
+
+    Examples
+    --------
+    >>> identity_of("reader", "", has_tls=False)
+    Identity(kind='username', user='reader', kept_in='', confirm=True, without_tls=False)
+    """
+    if passcode_in and not user:
+        raise InputError("--passcode-in is of a --user.")
+    if passcode_in and not has_tls:
+        raise InputError("A passcode is sent over TLS only: pass --tls too (PS3.7 D.3.3.7).")
+    return Identity("passcode" if passcode_in else "username", user=user, kept_in=passcode_in) if user else None

@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
-from workbench.cli._arguments import TlsFiles, keys_of, tls_of
+from workbench.cli._arguments import Relational, TlsFiles, identity_of, keys_of, references_of, tls_of
 from workbench.cli._console import (
     count,
     frame_records,
@@ -48,7 +48,7 @@ from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
 from workbench.cli.serving import serve
 from workbench.cli.workflow import commit, step, worklist
-from workbench.entities import Peer, SeriesRef, StudyRef, plain
+from workbench.entities import Peer, plain
 from workbench.errors import AttributeUnusable, Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
 __all__ = ["app", "main"]
@@ -185,14 +185,26 @@ def find(
     model: Annotated[Model, typer.Option(case_sensitive=False, help="Query/Retrieve root.")] = Model.STUDY,
     via: Annotated[Via, typer.Option(help="C-FIND or QIDO-RS.")] = Via.DIMSE,
     limit: Annotated[int | None, typer.Option(help="Stop after so many answers.", min=1)] = None,
+    relational: Relational = False,
+    date_time: Annotated[
+        bool, typer.Option("--date-time", help="Propose that a range of dates and one of times are one range of moments.")
+    ] = False,
+    fuzzy: Annotated[bool, typer.Option("--fuzzy", help="Propose that the peer matches names by its own rules.")] = False,
+    time_zone: Annotated[str, typer.Option(metavar="OFFSET", help="Offset from UTC of dates and times, such as +0100.")] = "",
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file, safe for spreadsheets.")] = None,
     trace: TraceTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a peer what it has (C-FIND or QIDO-RS)."""
+    """Ask a peer what it has (C-FIND or QIDO-RS).
+
+    What goes beyond the baseline is proposed (extended negotiation, PS3.4 C.5.1.1); the notes say what the peer agreed to.
+    """
+    options = wb.network.QueryOptions(relational=relational, date_time=date_time, fuzzy=fuzzy)
     with tracing(trace), stoppable() as stopped:
-        wanted = keys_of(keys)
-        found = wb.network.find(peer, level=level.value, keys=wanted, model=model.value, via=via.value, limit=limit, cancel=stopped)
+        found = wb.network.find(
+            peer, level=level.value, keys=keys_of(keys), model=model.value, via=via.value, limit=limit, cancel=stopped,
+            options=options, time_zone=time_zone,
+        )  # fmt: skip
     frame = found.table()
     if csv:
         wb.inspection.to_csv(frame, csv)
@@ -200,6 +212,8 @@ def find(
     show_table(
         frame_records(frame), as_json, title=count(len(found), "answer") + (", and there are more" if found.truncated else "")
     )
+    if found.granted:
+        say(f"note: the peer grants {', '.join(sorted(found.granted)).replace('_', ' ')} (PS3.4 C.5.1.1)")
     for note in found.notes:
         say(f"note: {note}")
     stop_if(stopped)
@@ -209,21 +223,25 @@ def find(
 def retrieve(
     peer: PeerName,
     into: Annotated[Path, typer.Option(help="Folder for the files: STUDY/SERIES/INSTANCE.dcm.", file_okay=False)],
+    *,
     study: Annotated[list[str] | None, typer.Option(help="Study Instance UID; may be repeated.")] = None,
-    series: Annotated[str | None, typer.Option(help="Series Instance UID, with one --study.")] = None,
+    series: Annotated[str | None, typer.Option(help="Series Instance UID, with one --study, or with --relational.")] = None,
+    instance: Annotated[
+        list[str] | None, typer.Option(help="SOP Instance UID, with --study and --series, or with --relational; may be repeated.")
+    ] = None,
+    relational: Relational = False,
     method: Annotated[Method, typer.Option(help="C-GET, C-MOVE to a server of our own, or WADO-RS.")] = Method.AUTO,
     move_port: Annotated[int, typer.Option(help="Port at which the peer reaches us for C-MOVE; 0 takes a free one.")] = 0,
     trace: TraceTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring studies or a series from a peer into a folder, one row an instance."""
-    if not study or (series and len(study) > 1):
-        raise InputError("Name what is wanted: --study UID, or one --study UID with --series UID.")
-    refs = [SeriesRef(study[0], series)] if series else [StudyRef(uid) for uid in study]
+    """Bring studies, a series or instances from a peer into a folder, one row an instance."""
+    refs = references_of(study or [], series or "", instance or [], relational=relational)
     with tracing(trace), stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
-            peer, refs, into=Folder(into), method=method.value, progress=tick, cancel=stopped, move_port=move_port
-        )
+            peer, refs, into=Folder(into), method=method.value, progress=tick, cancel=stopped, move_port=move_port,
+            relational=relational,
+        )  # fmt: skip
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items()) or "nothing came"
     title = f"{counts}; {report.size_bytes / 1e6:.1f} MB in {report.seconds:.2f} s by {report.method}"
     show_table(report.records(), as_json, title=title, hide=("sop_class_uid",))
@@ -348,7 +366,9 @@ def render(
     path: OnePath,
     output: Annotated[Path, typer.Argument(help="Picture to write: .png, .pdf or .svg.")],
     frame: Annotated[int, typer.Option(help="Index of the frame, from 0.", min=0)] = 0,
-    window: Annotated[tuple[float, float] | None, typer.Option(metavar="CENTER WIDTH", help="Of the values that are shown.")] = None,
+    window: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="CENTER WIDTH", help="Of the values that are shown.")
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="A presentation state that refers to the image.", exists=True)] = None,
 ) -> None:
     """Draw a frame with scale, orientation and units."""
@@ -389,15 +409,24 @@ def add_peer(
     ae_title: Annotated[str, typer.Argument(help="What it calls itself.")],
     host: Annotated[str, typer.Argument(help="Name or address of its machine.")],
     port: Annotated[int, typer.Argument(min=1, max=65535, help="Where it listens.")],
+    *,
     calling: Annotated[str, typer.Option(help="What we call ourselves towards it.")] = "WORKBENCH",
     web_url: Annotated[str, typer.Option(help="Base address of its DICOMweb services.")] = "",
     web_secret: Annotated[str, typer.Option(help="Name of the environment variable that holds user:password.")] = "",
     tls: TlsFiles = None,
+    user: Annotated[str, typer.Option(metavar="NAME", help="The user that associations are for (user identity).")] = "",
+    passcode_in: Annotated[
+        str, typer.Option(metavar="PLACE", help="Where the user's passcode is kept: env:NAME, file:PATH or keyring:SERVICE/USER.")
+    ] = "",
 ) -> None:
-    """Add a peer, or replace the one of that name."""
+    """Add a peer, or replace the one of that name; the address book never holds a secret."""
+    identity = identity_of(user, passcode_in, has_tls=tls is not None)
     loaded = wb.network.AddressBook.load()
     loaded.add(
-        Peer(name, ae_title, host, port, calling_ae_title=calling, web_url=web_url, web_secret=web_secret, tls=tls_of(tls))
+        Peer(
+            name, ae_title, host, port, calling_ae_title=calling, web_url=web_url, web_secret=web_secret, tls=tls_of(tls),
+            identity=identity,
+        )
     )  # fmt: skip
     put(f"{name} is {loaded.get(name)}, in {loaded.save()}")
 

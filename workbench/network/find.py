@@ -9,7 +9,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
@@ -121,9 +121,7 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     via: Literal["dimse", "web"] = "dimse",
     limit: int | None = None,
     cancel: Callable[[], bool] | None = None,
-    relational: bool = False,
-    date_time: bool = False,
-    fuzzy: bool = False,
+    options: QueryOptions = NOTHING,
     time_zone: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
@@ -149,13 +147,11 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         How many answers are enough; without it at most 100 000.
     cancel : callable, optional
         Polled; when it is true the query is cancelled (C-CANCEL) and what has come until then is returned.
-    relational : bool
-        Whether keys of the levels above are allowed too, and their unique keys may be left out. That is proposed to the peer
-        (PS3.4 C.5.1.1.2); where it does not grant it, it is asked level by level, with the same result.
-    date_time : bool
-        Propose that a range of dates and one of times are matched as one range of moments.
-    fuzzy : bool
-        Propose that names of persons are matched by the rules of the peer rather than letter by letter.
+    options : QueryOptions
+        What is proposed to the peer beyond the baseline (PS3.4 C.5.1.1). ``relational``: keys of the levels above are allowed
+        too, and their unique keys may be left out; where the peer does not grant it, it is asked level by level, with the same
+        result. ``date_time``: a range of dates and one of times are matched as one range of moments. ``fuzzy``: names of
+        persons are matched by the rules of the peer rather than letter by letter.
     time_zone : str
         An offset from UTC, such as ``+0100``, that is that of the dates and times of the query and, where the peer agrees to
         adjust them, of the answers.
@@ -181,14 +177,16 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         raise InputError(f"via is dimse or web, not {via!r}.")
     peer = as_peer(peer)
     level, model = cast(Level, str(level).upper()), cast(Model, str(model).upper())
+    if options.time_zone and not time_zone:
+        raise InputError("Which time zone the query has is said by time_zone=, such as '+0100'.")
     if time_zone:
         offset_minutes(time_zone)
-    options = QueryOptions(relational=relational, date_time=date_time, fuzzy=fuzzy, time_zone=bool(time_zone))
-    keys, times = _without_times(keys or {}) if date_time else (keys, {})
-    identifier = query_identifier(model, level, keys, relational=relational or via == "web", only=only)
+        options = replace(options, time_zone=True)
+    keys, times = _without_times(keys or {}) if options.date_time else (keys, {})
+    identifier = query_identifier(model, level, keys, relational=options.relational or via == "web", only=only)
     for keyword, text in times.items():
         setattr(identifier, keyword, text)
-    if relational and not only:
+    if options.relational and not only:
         _ask_where(identifier, model, level)
     most = limit or MOST_RESULTS
     start = time.monotonic()

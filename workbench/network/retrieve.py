@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 Method = Literal["auto", "get", "move", "web"]
 _GET, _MOVE = contexts.query_model("STUDY", "GET"), contexts.query_model("STUDY", "MOVE")
+_RELATIONAL = QueryOptions(relational=True)
 _KEPT = {"retrieved", "already there"}
 _DESTINATION_UNUSABLE = frozenset({0xA702, 0xA801, 0xC000})  # unknown, or known at another place: peers differ in which they say
 
@@ -249,8 +250,9 @@ class _Task:
             uids = list(lacking)
             for start in range(0, len(uids), _expected.AT_ONCE):
                 keys = {UNIQUE_KEYS[kind.level]: uids[start : start + _expected.AT_ONCE]}
-                answers = find(self.peer, level=kind.level, keys=keys, relational=True, via=via, cancel=self.cancel)
-                for answer in answers:
+                for answer in find(
+                    self.peer, level=kind.level, keys=keys, options=_RELATIONAL, via=via, cancel=self.cancel
+                ):  # fmt: skip
                     ref = _reference(kind, answer)
                     lacking.pop(list(ref.keys().values())[-1], None)
                     found.append(ref)

@@ -188,7 +188,7 @@ def query_identifier(
     if lacking and not relational:
         raise QueryKeyInvalid(
             f"A {_ROOT_NAMES[model]} query at {level} level needs {' and '.join(lacking)} with a single value (PS3.4 C.4.1.2.1). "
-            "Find it at the level above first, or pass relational=True if the peer supports relational queries."
+            "Find it at the level above first, or ask with QueryOptions(relational=True) if the peer supports relational queries."
         )
     if not is_ascii:
         identifier.SpecificCharacterSet = "ISO_IR 192"
