@@ -96,6 +96,7 @@ def test_findings_are_printed_and_are_no_failure(name):
     shown = run("lint", name)
     slips = len(profile(name).slips)
     assert shown.startswith(f"{slips} slips of the document, {len(findings) - slips} difference")
+    assert f"; {len(findings.errors)} error" in shown.splitlines()[0]
     assert all(row["message"] in shown for row in rows)
 
 

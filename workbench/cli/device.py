@@ -12,6 +12,7 @@ import typer
 
 import workbench as wb
 from workbench.cli._console import count, log_to_stderr, put, show_json, show_table, stop_if, stoppable
+from workbench.errors import InputError
 
 __all__ = ["device"]
 
@@ -69,6 +70,8 @@ def run_device(
     as_json: AsJson = False,
 ) -> None:
     """Perform what a system does, in the order of its statement; exit code 1 if an activity failed."""
+    if (ris or printer) and not against:
+        raise InputError("--ris and --printer go with --against: without it an embedded department is all of them.")
     if against:
         peers = {
             role: wb.network.as_peer(who) if who else None
@@ -109,13 +112,17 @@ def serve_device(
 @device.command("lint")
 def lint_device(name: DeviceName, as_json: AsJson = False) -> None:
     """Print where a statement contradicts the standard or itself: what is printed, what is meant, the rule."""
-    findings = wb.devices.lint(wb.devices.profile(name))
+    found = wb.devices.profile(name)
+    findings = wb.devices.lint(found)
     rows = [
         {"severity": f.severity.value, "at": f.path, "section": f.section, "message": f.message, "rule": f.remedy or f.section}
         for f in findings
     ]
-    differs = len(findings) - len(findings.errors)
-    title = f"{count(len(findings.errors), 'slip')} of the document, {count(differs, 'difference')} of the system itself"
+    slips, errors = len(found.slips), len(findings.errors)
+    differs = count(len(findings) - slips, "difference")
+    title = (
+        f"{count(slips, 'slip')} of the document, {differs} of the system itself; {count(errors, 'error')} in what peers rely on"
+    )
     show_table(rows, as_json, title=title, hide=("section",))
 
 
@@ -146,7 +153,12 @@ def _entity(said: dict[str, Any]) -> dict[str, Any]:
         for role in ("SCU", "SCP")
         for what, key in (("classes", "sop_classes"), ("syntaxes", "transfer_syntaxes"))
     }
-    policy = ", ".join(f"{name} {value}" for name, value in said["policy"].items())
+    parts = {"": said["policy"], **said["policies"]}
+    policy = "; ".join(
+        f"{does}: {words}" if does else words
+        for does, part in parts.items()
+        if (words := ", ".join(f"{name} {value}" for name, value in part.items()))
+    )
     return {"entity": said["id"], "ae_title": said.get("ae_title"), "port": said.get("port"), **counts, "policy": policy}
 
 
