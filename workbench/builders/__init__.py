@@ -6,7 +6,6 @@ Does not know: how it looks, where it goes.
 """
 
 from workbench.builders.authors import WORKBENCH, Author
-from workbench.builders.iods import keywords, required
 from workbench.builders.key_objects import SelectionTitle, selection
 from workbench.builders.presentation import Placed, grayscale
 from workbench.builders.reports import Measurement, Region, measurement
@@ -19,8 +18,6 @@ __all__ = [  # noqa: RUF022 - in plain order, as every room's door
     "SelectionTitle",
     "WORKBENCH",
     "grayscale",
-    "keywords",
     "measurement",
-    "required",
     "selection",
 ]

@@ -23,6 +23,7 @@ from workbench.department._filling import Row
 from workbench.department._step import Step
 from workbench.devices import Profile, objects
 from workbench.errors import BuildRefused
+from workbench.standard import module_keywords
 
 __all__ = ["DERIVED", "MAKERS", "with_range"]
 
@@ -34,7 +35,7 @@ DERIVED = frozenset({_KEY_OBJECTS, _GRAYSCALE_STATE})
 #: What frames follow one another by (PS3.3 C.8.6.3.1, C.8.6.4), in the order in which it is looked for.
 _POINTERS = MappingProxyType({"PageNumberVector": 0x00182001, "SliceLocationVector": 0x00182005, "FrameTime": 0x00181063})
 #: What a capture has of the image that it shows.
-_CAPTURED = builders.keywords("patient", "general-study", "patient-study", "general-series", "general-equipment") | {
+_CAPTURED = module_keywords("patient", "general-study", "patient-study", "general-series", "general-equipment") | {
     "SpecificCharacterSet", "InstanceNumber", "PatientOrientation", "AcquisitionNumber", "AcquisitionDate", "AcquisitionTime",
     "AcquisitionDateTime", "ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime",
 }  # fmt: skip

@@ -15,15 +15,15 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from workbench.builders import keywords
 from workbench.devices import Attribute, Profile
+from workbench.standard import module_keywords
 
 __all__ = ["SUBJECT", "Step", "Subject"]
 
 _STEP, _REQUEST = "ScheduledProcedureStepSequence", "RequestAttributesSequence"
 _PERFORMED, _PERFORMED_STEP = "ReferencedPerformedProcedureStepSequence", "1.2.840.10008.3.1.2.3.3"
 #: Attributes of patient and study: they are of one subject in all objects (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2, and retired ones).
-SUBJECT = keywords("patient", "general-study", "patient-study") | {"OtherPatientIDs", "EthnicGroup"}
+SUBJECT = module_keywords("patient", "general-study", "patient-study") | {"OtherPatientIDs", "EthnicGroup"}
 #: Attributes of the worklist that stand under another name in an image.
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "StudyID": ("RequestedProcedureID",), "StudyDescription": ("RequestedProcedureDescription",),

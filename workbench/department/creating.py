@@ -14,12 +14,12 @@ from typing import Any
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from workbench import builders
 from workbench.department._filling import KEPT, OF_PIXELS, Filler, Row, of_rows
 from workbench.department._pictures import DERIVED, MAKERS, with_range
 from workbench.department._step import Step, Subject
 from workbench.devices import Attribute, ObjectClass, Profile, attributes, objects
 from workbench.errors import BuildRefused
+from workbench.standard import iod_types
 
 __all__ = ["Step", "buildable", "create", "not_yet"]
 
@@ -150,7 +150,7 @@ def _in_one_frame(dataset: Dataset) -> None:
 def _without_unclaimed(dataset: Dataset, rows: Sequence[Attribute]) -> None:
     """Leave out what the statement does not have and the IOD does not want."""
     listed = {row.tags[0] for row in rows if row.tags}
-    wanted: Mapping[str, str] = builders.required(str(dataset.SOPClassUID))
+    wanted: Mapping[str, str] = iod_types(str(dataset.SOPClassUID))
     for element in list(dataset):
         is_wanted = wanted.get(element.keyword, "3") != "3" or element.keyword in OF_PIXELS
         if element.tag not in listed and not is_wanted and element.keyword not in KEPT:
