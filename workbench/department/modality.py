@@ -7,7 +7,7 @@ Does not know: how a service is spoken (network), how objects are filled (creati
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,14 +19,15 @@ from pydicom.uid import generate_uid
 
 from workbench import devices, phantoms
 from workbench.archive import Archive
+from workbench.department._asking import a_series, as_system, asked, deadline, keeping_on, offered, verified, worklist_keys
 from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, Outcome
-from workbench.devices import Activity, Entity, Key, Profile
-from workbench.entities import Calling, Peer, Rows, SeriesRef, StudyRef, Timeouts, html_safe
-from workbench.errors import InputError, WorkbenchError
+from workbench.devices import Activity, Entity, Policy, Profile
+from workbench.entities import Peer, StudyRef, html_safe
+from workbench.errors import WorkbenchError
 from workbench.network import (
     Found,
     Sending,
@@ -41,20 +42,16 @@ from workbench.network import (
     store,
     worklist,
 )
-from workbench.standard import WORKLIST, Model, query_keys
 
 __all__ = ["Modality"]
 
 Receiving = tuple[Server, Archive]
 
 log = logging.getLogger(__name__)
-_STATION, _STEP = "(0040,0100).(0040,0001)", "(0040,0100)"
-_CHARACTER_SET = "(0008,0005)"
-_MODALITY = "(0040,0100).(0008,0060)"
+_WAIT_S = 60.0  # for a report, where the statement does not say
 _PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 _FIND = frozenset({_PATIENT_ROOT_FIND, "1.2.840.10008.5.1.4.1.2.2.1"})
 _MOVE = frozenset({"1.2.840.10008.5.1.4.1.2.1.2", "1.2.840.10008.5.1.4.1.2.2.2"})
-_MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 
 
 class Modality:
@@ -162,12 +159,7 @@ class Modality:
         )  # fmt: skip
 
     # ------------------------------------------------------------ the activities
-    def verify(self, peer: Peer, entity: str = "", activity: str = "") -> "_Told":
-        """Ask a peer whether it is there (C-ECHO)."""
-        report = echo(self._as(entity, peer, *filter(None, [activity])))
-        return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
-
-    def ask(self, peer: Peer, entity: str = "", *, values: Mapping[str, Any] | None = None) -> Found:
+    def ask(self, peer: Peer, entity: str = "", *, query: str = "", values: Mapping[str, Any] | None = None) -> Found:
         """Ask the worklist for what the system asks, and nothing else.
 
         Parameters
@@ -176,25 +168,27 @@ class Modality:
             Who keeps it.
         entity : str
             Which entity asks; by default the one that the profile names.
+        query : str
+            Which of its queries, where it has several that do not mix: ``broad`` or ``patient`` of the Optos.
         values : mapping, optional
-            Values by path of tags, such as ``(0010,0010)``; by default the system's own station and modality where it can match
-            them. The system's wildcards and form of names are applied.
+            Values by path of tags, such as ``(0010,0010)``, as its user enters them; by default what the system fills in when it
+            asks by itself: its own station, or its modality, where it can match them. The system's wildcards and form of names
+            are applied, and a date that it must have is today's.
 
         Returns
         -------
         Found
             As many answers as the system takes, without those whose character set it discards.
+
+        Raises
+        ------
+        InputError
+            If it has no worklist or no such query, does not match by a key, or keys of two queries are mixed.
         """
         entity = entity or self._entity_of("worklist")
-        rows = devices.keys(self.profile, entity=entity, uid=WORKLIST)
-        if not rows:
-            raise InputError(f"{self.profile.title} has no keys for a worklist.")
-        wanted = dict(values) if values is not None else self._own_station(entity, rows)
-        keys: dict[str, Any] = {row.path: None for row in rows if row.path not in {_STEP, _CHARACTER_SET}}
-        keys |= {path: self._wild(entity, path, value) for path, value in wanted.items()}
-        leaves = {path: value for path, value in keys.items() if not any(other.startswith(f"{path}.") for other in keys)}
-        policy = self.profile.entity(entity).policy
-        found = worklist(self._as(entity, peer, self._named("worklist")), keys=leaves, only=True, limit=policy.limit)
+        keys = worklist_keys(self.profile, entity, title=self._title(self.profile.entity(entity)), query=query, values=values)
+        policy, peer = self.profile.entity(entity).policy_of("worklist"), self._as(entity, peer, self._named("worklist"))
+        found = keeping_on(policy, lambda: worklist(peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy)))
         return self._readable(found) if policy.unsupported_character_set == "discard" else found
 
     def acquire(self, activity: str = "") -> list[Dataset]:
@@ -258,7 +252,9 @@ class Modality:
 
     # ------------------------------------------------------------ one kind of activity each
     def _verify(self, activity: Activity) -> "_Told":
-        return self.verify(self._needed("archive"), activity.entity, activity.name)
+        peer = self._as(activity.entity, self._needed("archive"), activity.name)
+        report = verified(peer, self._policy(activity))
+        return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
 
     def _worklist(self, activity: Activity) -> "_Told":
         peer = self._needed("ris")
@@ -277,9 +273,11 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return _Told(Outcome.DONE, 0, "There is nothing to send.", peer.ae_title)
-        classes = {str(dataset.SOPClassUID) for dataset in self.made}
-        policy = Sending.of(self.profile.entity(activity.entity).policy)
-        self.sent = store(self._as(activity.entity, peer, activity.name, classes=classes), self.made, policy=policy)
+        policy = self._policy(activity)
+        self.sent = store(
+            self._as(activity.entity, peer, activity.name), self.made, policy=Sending.of(policy), cancel=deadline(policy),
+            transcode="never" if policy.converts is False else "lossless",
+        )  # fmt: skip
         troubles = self.sent.troubles
         outcome = Outcome.FAILED if troubles else Outcome.DONE
         message = troubles[0].message if troubles else f"{_count(len(self.sent), 'instance')} stored."
@@ -310,26 +308,27 @@ class Modality:
         return procedure_step.finish(peer, begun, attributes=_by_keyword(told), ended=ended)
 
     def _query(self, activity: Activity) -> "_Told":
-        peer = self._needed("archive")
-        rows = [row for row in devices.keys(self.profile, entity=activity.entity, role="SCU") if row.uid != WORKLIST]
-        model: Model = "PATIENT" if any(row.uid == _PATIENT_ROOT_FIND for row in rows) else "STUDY"
-        known = {f"({key.tag >> 16:04X},{key.tag & 0xFFFF:04X})" for key in query_keys(model, model).values()}
-        keys = {row.path: None for row in rows if row.path in known and row.level in {"", model}}
-        self.found = find(self._as(activity.entity, peer, activity.name), level=model, model=model, keys=keys)
-        return _Told(Outcome.DONE, len(self.found), f"{len(self.found)} at {model} level.", peer.ae_title)
+        peer = self._as(activity.entity, self._needed("archive"), activity.name)
+        self.found, told = asked(self.profile, activity, peer)
+        return _Told(Outcome.DONE, len(self.found), told, peer.ae_title)
 
     def _retrieve(self, activity: Activity) -> "_Told":
-        peer = self._as(activity.entity, self._needed("archive"), self._named("query"), activity.name)
+        archive = self._needed("archive")
         if self.known_to is None:
             return _Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
-        wanted = _a_series(peer)
+        querying = next(each for each in self.profile.activities if each.does == "query")
+        wanted = a_series(self.profile, querying, self._as(querying.entity, archive, querying.name))
         if wanted is None:
-            return _Told(Outcome.DONE, 0, "There is nothing to fetch.", peer.ae_title)
-        port = free_port()
+            return _Told(Outcome.DONE, 0, "There is nothing to fetch.", archive.ae_title)
+        peer, port = self._as(activity.entity, archive, activity.name), free_port()
         self.known_to(Peer(self.profile.name, peer.calling_ae_title, port=port))
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder, Archive(folder) as archive:
-            report = retrieve(peer, wanted, into=archive, method="move", move_port=port)
-            self.fetched = [archive.open(ref) for ref in archive]
+        relational, policy = offered(self.profile, activity).relational, self._policy(activity)
+        with tempfile.TemporaryDirectory(prefix="workbench-") as folder, Archive(folder) as kept:
+            report = retrieve(
+                peer, wanted[0], into=kept, method="move", move_port=port, relational=relational, expect=wanted[1],
+                cancel=deadline(policy),
+            )  # fmt: skip
+            self.fetched = [kept.open(ref) for ref in kept]
         count, outcome = len(self.fetched), Outcome.DONE if report.complete else Outcome.FAILED
         return _Told(outcome, count, f"{_count(count, 'instance')} came.", peer.ae_title)
 
@@ -365,7 +364,8 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return _Told(Outcome.DONE, 0, "There is nothing to be committed.", peer.ae_title)
-        report = commit(self._as(activity.entity, peer, activity.name), self.made)
+        wait_s = self._policy(activity).idle_s or _WAIT_S
+        report = commit(self._as(activity.entity, peer, activity.name), self.made, wait_s=wait_s)
         count = report.counts().get("committed", 0)
         told = next((row.message for row in report if row.outcome != "committed"), f"{_count(count, 'instance')} committed.")
         return _Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
@@ -392,30 +392,16 @@ class Modality:
         return peer
 
     # ------------------------------------------------------------ how the profile says it is done
-    def _as(self, entity_id: str, peer: Peer, *activities: str, classes: Collection[str] | None = None) -> Peer:
-        """Return a peer as this entity talks to it: its AE title, implementation, PDU length, patience, and what it proposes."""
+    def _as(self, entity_id: str, peer: Peer, activity: str) -> Peer:
+        """Return a peer as this entity talks to it in an activity."""
         if not entity_id:
             return peer
         entity = self.profile.entity(entity_id)
-        policy, usual = entity.policy, peer.timeouts
-        timeouts = Timeouts(
-            connect_s=policy.connect_s or usual.connect_s, acse_s=policy.acse_s or usual.acse_s,
-            dimse_s=policy.dimse_s or policy.service_s or usual.dimse_s, network_s=policy.network_s or usual.network_s,
-        )  # fmt: skip
-        proposed: list[tuple[str, tuple[str, ...]]] = [
-            (context.uid, context.syntaxes)
-            for activity in activities
-            for context in devices.contexts(self.profile, entity=entity_id, role="SCU", activity=activity)
-            if classes is None or context.uid in classes
-        ]
-        if classes is not None:  # each pair by itself, so that an instance can go as it is stored
-            pairs: list[tuple[str, tuple[str, ...]]] = [(uid, (syntax,)) for uid, syntaxes in proposed for syntax in syntaxes]
-            proposed = pairs if len(pairs) <= _MAX_CONTEXTS else proposed
-        changes: dict[str, Any] = {"max_pdu_bytes": max(entity.max_pdu_bytes, 4_096)} if entity.max_pdu_bytes else {}
-        changes["calling"] = Calling(
-            entity.implementation_class_uid or "", entity.implementation_version_name or "", tuple(proposed)
-        )  # fmt: skip
-        return peer.but(calling_ae_title=self._title(entity), timeouts=timeouts, web_url="", **changes)
+        does = next((each.does for each in self.profile.activities if each.name == activity), "")
+        return as_system(self.profile, entity, peer, title=self._title(entity), does=does, activity=activity)
+
+    def _policy(self, activity: Activity) -> Policy:
+        return self.profile.entity(activity.entity).policy_of(activity.does)
 
     def _title(self, entity: Entity) -> str:
         return entity.ae_title or self.profile.product.upper().replace(" ", "_")[:16]
@@ -425,23 +411,6 @@ class Modality:
 
     def _named(self, does: str) -> str:
         return next((a.name for a in self.profile.activities if a.does == does), "")
-
-    def _own_station(self, entity: str, rows: Rows[Key]) -> dict[str, Any]:
-        matched = {row.path for row in rows if "single" in row.matching or "wildcard" in row.matching}
-        if _STATION in matched:
-            return {_STATION: self._title(self.profile.entity(entity))}
-        return {_MODALITY: self.profile.modality} if _MODALITY in matched and self.profile.modality else {}
-
-    def _wild(self, entity: str, path: str, value: Any) -> Any:
-        """Return a value with the wildcards that the system itself adds; the user's own are left alone."""
-        policy = self.profile.entity(entity).policy
-        matching = next((row.matching for row in devices.keys(self.profile, entity=entity) if row.path == path), "")
-        if not isinstance(value, str) or not value or "*" in value or "wildcard" not in matching.split():
-            return value
-        if path == "(0010,0010)" and policy.name_form:
-            family, _, given = value.partition("^")
-            return policy.name_form.format(family=family, given=given)
-        return {"both": f"*{value}*", "trailing": f"{value}*"}.get(policy.wildcards or "", value)
 
     def _readable(self, found: Found) -> Found:
         terms = {str(row["term"]) for table in self.profile.of_kind("character_sets") for row in table.records()} | {"", "ISO_IR 6"}
@@ -475,12 +444,3 @@ def _count(number: int, noun: str) -> str:
 
 class _NotHere(Exception):
     pass
-
-
-def _a_series(peer: Peer) -> SeriesRef | None:
-    """Return a series of CT images that a peer has: what a viewer opens."""
-    for study in find(peer, level="STUDY", keys={"ModalitiesInStudy": None}):
-        uid = str(study.StudyInstanceUID)
-        for series in find(peer, level="SERIES", keys={"StudyInstanceUID": uid, "Modality": "CT"}):
-            return SeriesRef(uid, str(series.SeriesInstanceUID))
-    return None

@@ -1,0 +1,286 @@
+"""How the systems ask: their own keys, what they negotiate, as often and as long as their statements say."""
+
+import logging
+import time
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEGBaseline8Bit
+from pynetdicom import AE, evt
+
+from workbench import devices
+from workbench.archive import Archive
+from workbench.department import Modality, Outcome
+from workbench.department._asking import keeping_on, verified
+from workbench.devices import Policy
+from workbench.entities import Peer, Timeouts
+from workbench.errors import AssociationRejected, InputError, PeerUnreachable
+from workbench.network import Server, StoreOutcome, Worklist, free_port, trace
+from workbench.phantoms import ct_series
+
+PATIENT_FIND, STUDY_FIND = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_MOVE, WORKLIST = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.31"
+NAME, PATIENT_ID, ACCESSION = "(0010,0010)", "(0010,0020)", "(0008,0050)"
+MODALITY, START_DATE = "(0040,0100).(0008,0060)", "(0040,0100).(0040,0002)"
+
+
+def activity(name, does):
+    return next(a for a in devices.profile(name).activities if a.does == does)
+
+
+def queries(recorded):
+    """The identifiers of a trace, each as keys with their values where these were recorded."""
+    found = []
+    for row in recorded.rows:
+        if row.name == "C-FIND-RQ":
+            keys = {path.split("[")[0]: value for path, _, value in (key.partition("=") for key in row.identifier)}
+            found.append({path: value for path, value in keys.items() if not any(k.startswith(f"{path}.") for k in keys)})
+    return found
+
+
+def listed(name, level, does="query"):
+    """The keys of a statement's table at a level, as paths of keywords; sequences with keys in them stand for these."""
+    asking = activity(name, does)
+    paths = [
+        ".".join(keyword_for_tag(int(tag.strip("()").replace(",", ""), 16)) for tag in row.path.split("."))
+        for row in devices.keys(devices.profile(name), entity=asking.entity, activity=asking.name, role="SCU")
+        if row.level in {"", level}
+    ]
+    return {path for path in paths if not any(other.startswith(f"{path}.") for other in paths)}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A server with one series of four slices that knows whoever moves to where it listens."""
+    with (
+        Archive(tmp_path_factory.mktemp("archive")) as archive,
+        Server(archive, ae_title="PACS") as server,
+    ):
+        for image in ct_series(4, rows=32):
+            archive.add(image)
+        yield server
+
+
+@pytest.fixture
+def answering():
+    """A function that starts a peer whose C-FIND is the generator that is passed."""
+    servers = []
+
+    def start(handler, sop_class):
+        entity = AE(ae_title="SCRIPTED")
+        entity.add_supported_context(sop_class)
+        servers.append(entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, handler)]))
+        return Peer("scripted", "SCRIPTED", port=servers[-1].server_address[1], timeouts=Timeouts(2, 2, 5, 5))
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+# ---------------------------------------------------------------- keys
+@pytest.mark.parametrize(("name", "level"), [("philips-vereos", "STUDY"), ("topcon-sp1p", "PATIENT")])
+def test_a_query_has_the_keys_of_the_statement_and_no_other(archive, name, level):
+    with trace() as recorded:
+        done = Modality(name, archive=archive.peer).perform(activity(name, "query"))
+    assert (done.outcome, done.message) == (Outcome.DONE, f"1 at {level} level.")
+    (keys,) = queries(recorded)
+    assert set(keys) - {"SpecificCharacterSet"} == (listed(name, level) | {"QueryRetrieveLevel"}) - {"SpecificCharacterSet"}
+
+
+def test_what_is_to_be_fetched_is_asked_for_level_by_level_with_the_keys_of_each(archive):
+    scanner = Modality("philips-vereos", archive=archive.peer, known_to=archive.know)
+    with trace() as recorded:
+        done = scanner.perform(activity("philips-vereos", "retrieve"))
+    assert (done.outcome, done.count, len(scanner.fetched)) == (Outcome.DONE, 4, 4)
+    for level, keys in zip(("STUDY", "SERIES", "IMAGE"), queries(recorded), strict=True):
+        assert set(keys) | {"SpecificCharacterSet"} == listed("philips-vereos", level) | {"QueryRetrieveLevel"}, level
+
+
+def test_where_a_statement_lists_no_keys_the_row_says_so(archive):
+    done = Modality("canon-vitrea-read", archive=archive.peer).perform(activity("canon-vitrea-read", "query"))
+    assert done.message == "1 at STUDY level; the statement lists no keys, so the usual ones were asked for; relational granted."
+
+
+# ---------------------------------------------------------------- what is negotiated
+def test_extended_negotiation_is_proposed_where_the_statement_offers_it(archive):
+    """PS3.4 Table C.5.1-1: byte 1 of the service class application information is relational."""
+    proposed = {}
+    for name in ("canon-vitrea-read", "philips-vereos"):
+        system = Modality(name, archive=archive.peer, known_to=archive.know)
+        with trace() as recorded:
+            for does in ("query", "retrieve"):
+                assert system.perform(activity(name, does)).outcome is Outcome.DONE
+        proposed[name] = {(c.sop_class_uid, c.extended) for c in recorded.contexts if c.sop_class_uid in {STUDY_FIND, STUDY_MOVE}}
+    assert proposed == {
+        "canon-vitrea-read": {(STUDY_FIND, "01 → 01"), (STUDY_MOVE, "01 → 01")},
+        "philips-vereos": {(STUDY_FIND, ""), (STUDY_MOVE, "")},
+    }
+
+
+def test_what_a_system_can_not_convert_it_does_not_send_in_another_form(tmp_path):
+    """VideoStation proposes Implicit VR Little Endian beside JPEG, and fails where nothing else is taken (its Table 10, note 1)."""
+    station = Modality("meddream-videostation")
+    archive = Archive(tmp_path)
+    (image,) = station.acquire()
+    assert image.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    outcomes = []
+    for syntaxes in (["1.2.840.10008.1.2"], ["1.2.840.10008.1.2", str(JPEGBaseline8Bit)]):
+        with Server(archive, accepts={str(image.SOPClassUID): syntaxes}) as server, trace() as recorded:
+            station.archive = server.peer
+            station.perform(activity("meddream-videostation", "store"))
+        outcomes += [(row.outcome, row.sent_transfer_syntax_uid) for row in station.sent]
+        assert len([c for c in recorded.contexts if c.accepted]) == len(syntaxes)
+    assert outcomes == [(StoreOutcome.REFUSED, ""), (StoreOutcome.STORED, JPEGBaseline8Bit)]
+
+
+# ---------------------------------------------------------------- limits, attempts, patience
+def test_a_limit_is_that_of_its_service(answering):
+    """Table 81 of the Vereos: a query response has 100 at most; nothing limits its worklist."""
+
+    def many(_):
+        for number in range(150):
+            answer = Dataset()
+            answer.QueryRetrieveLevel, answer.StudyInstanceUID = "STUDY", f"1.2.{number}"
+            yield 0xFF00, answer
+
+    scanner = Modality("philips-vereos", archive=answering(many, STUDY_FIND))
+    assert scanner.perform(activity("philips-vereos", "query")).count == 100
+    assert scanner.found.truncated
+    step = {"PatientName": "Doe^Jane", "Modality": "PT", "ScheduledStationAETitle": "DATABASE"}
+    rows = [{**step, "PatientID": str(number), "ScheduledProcedureStepStartDate": "20261121"} for number in range(150)]
+    with Server(None, providers=[Worklist(rows)]) as server:
+        assert len(scanner.ask(server.peer)) == 150
+
+
+def test_time_outs_are_those_of_each_service(archive):
+    scanner, seen = Modality("philips-vereos"), {}
+    for each in scanner.profile.activities:
+        if each.does in {"verify", "query", "retrieve", "store", "commit", "print"}:
+            timeouts = scanner._as(each.entity, archive.peer, each.name).timeouts
+            seen[each.does] = timeouts.dimse_s, timeouts.network_s, timeouts.acse_s
+    assert seen == {
+        "verify": (60, 60, 300), "query": (60, 60, 300), "retrieve": (300, 300, 300), "store": (300, 300, 300),
+        "commit": (300, 300, 300), "print": (300, 300, 300),
+    }  # fmt: skip
+
+
+def test_the_optos_tries_three_times_to_connect(caplog):
+    """MWLConnAttempts of its Table 13."""
+    nobody = Peer("nobody", "NOBODY", port=free_port())
+    with caplog.at_level(logging.INFO), pytest.raises(PeerUnreachable, match="Nothing listens"):
+        Modality("optos-v2-vantage").ask(nobody)
+    assert [text for text in caplog.messages if "attempt" in text] == [
+        "attempt 1 of 3 at a connection failed", "attempt 2 of 3 at a connection failed",
+    ]  # fmt: skip
+
+
+def test_an_attempt_that_succeeds_is_the_last(archive):
+    policy, waits, port = Policy(attempts=5, wait_s=7.0), [], free_port()
+    nobody = archive.peer.but(port=port)
+    assert not verified(nobody, policy, pause=waits.append)
+    assert waits == [7.0] * 4
+    with Server(None, port=port) as late:
+        assert verified(late.peer, policy, pause=waits.append)
+    assert len(waits) == 4
+
+
+def test_only_what_can_pass_is_tried_again():
+    tried = []
+
+    def rejected(result):
+        def ask():
+            tried.append(result)
+            raise AssociationRejected("no", result=result, source=1, reason=1)
+
+        return ask
+
+    for result in (1, 2):  # permanent, transient (PS3.8 9.3.4)
+        with pytest.raises(AssociationRejected):
+            keeping_on(Policy(attempts=3), rejected(result), pause=lambda _: None)
+    assert tried == [1, 2, 2, 2]
+    with pytest.raises(AssociationRejected):
+        keeping_on(Policy(), rejected(2))
+    assert len(tried) == 5
+
+
+def test_an_operation_ends_with_its_time(answering):
+    """VideoStation limits what its worklist client takes (Table 26): here to half a second of a peer that never ends."""
+
+    def for_ever(event):
+        number = 0
+        while not event.is_cancelled:
+            number += 1
+            answer = Dataset()
+            answer.PatientID = str(number)
+            yield 0xFF00, answer
+            time.sleep(0.05)
+        yield 0xFE00, None
+
+    profile = devices.profile("meddream-videostation")
+    hasty = [replace(e, policy=replace(e.policy, operation_s=0.5)) if e.id == "worklist-client" else e for e in profile.entities]
+    began = time.monotonic()
+    found = Modality(replace(profile, entities=tuple(hasty))).ask(answering(for_ever, WORKLIST))
+    assert found.cancelled
+    assert 1 <= len(found) < 40
+    assert time.monotonic() - began < 5
+
+
+# ---------------------------------------------------------------- several queries of a worklist
+def asked_of(name, **how):
+    with Server(None, ae_title="RIS", providers=[Worklist()]) as server, trace(values=True) as recorded:
+        Modality(name).ask(server.peer, **how)
+    (keys,) = queries(recorded)
+    return {path: value for path, value in keys.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "sent"),
+    [
+        ("optos-v2-vantage", {}, {"ScheduledStationAETitle": "OPTOS-WRKQRY"}),
+        ("optos-v2-vantage", {"query": "broad"}, {"ScheduledStationAETitle": "OPTOS-WRKQRY"}),
+        ("optos-v2-vantage", {"query": "broad", "values": {MODALITY: "OP", NAME: ""}}, {"Modality": "OP"}),
+        (
+            "optos-v2-vantage",
+            {"query": "patient", "values": {NAME: "Doe", PATIENT_ID: "12"}},
+            {"PatientName": "*Doe*", "PatientID": "*12*"},
+        ),
+        ("optos-v2-vantage", {"query": "patient"}, {}),
+        ("philips-vereos", {"values": {ACCESSION: "7", START_DATE: "20261101-20261130"}},
+         {"AccessionNumber": "7", "ScheduledProcedureStepStartDate": "20261101-20261130"}),
+    ],
+)  # fmt: skip
+def test_queries_are_those_of_the_statement(name, how, sent):
+    assert {path.rpartition(".")[2]: value for path, value in asked_of(name, **how).items()} == sent
+
+
+def test_the_topcon_by_itself_asks_for_its_own_station_and_today():
+    """Its start date matches a single value and no other: there is no query without."""
+    today = f"{date.today():%Y%m%d}"  # noqa: DTZ011 - DICOM has local dates
+    sent = {path.rpartition(".")[2]: value for path, value in asked_of("topcon-sp1p").items()}
+    assert sent == {"ScheduledStationAETitle": "TP_AM_SP1P_001", "ScheduledProcedureStepStartDate": today}
+    sent = {path.rpartition(".")[2]: value for path, value in asked_of("topcon-sp1p", values={NAME: "Doe*"}).items()}
+    assert sent == {"PatientName": "Doe*", "ScheduledProcedureStepStartDate": today}
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "words"),
+    [
+        ("optos-v2-vantage", {"values": {NAME: "Planted", MODALITY: "OP"}},
+         r"asks by one of its queries at a time: .*Patient's Name to the patient query"),
+        ("optos-v2-vantage", {"query": "patient", "values": {MODALITY: "OP"}},
+         r"Modality \(0040,0100\)\.\(0008,0060\) belongs to the broad query .* not the patient one"),
+        ("optos-v2-vantage", {"query": "narrow"}, r"no worklist query 'narrow': it has broad and patient"),
+        ("topcon-sp1p", {"query": "broad"}, r"no worklist query 'broad': it has one query only"),
+        ("optos-v2-vantage", {"values": {ACCESSION: "Planted"}},
+         r"does not match its worklist by that: Accession Number \(0008,0050\) is only returned"),
+        ("optos-v2-vantage", {"values": {"(0010,4000)": "Planted"}}, r"\(0010,4000\) is no key of it"),
+    ],
+)  # fmt: skip
+def test_what_a_system_would_not_ask_is_refused(name, how, words):
+    nobody = Peer("nobody", "NOBODY", port=1)
+    with pytest.raises(InputError, match=words) as caught:
+        Modality(name).ask(nobody, **how)
+    assert "Planted" not in str(caught.value)
