@@ -273,9 +273,10 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return _Told(Outcome.DONE, 0, "There is nothing to send.", peer.ae_title)
+        statuses = devices.statuses(self.profile, entity=activity.entity, activity=activity.name)
         policy = self._policy(activity)
         self.sent = store(
-            self._as(activity.entity, peer, activity.name), self.made, policy=Sending.of(policy), cancel=deadline(policy),
+            self._as(activity.entity, peer, activity.name), self.made, policy=Sending.of(policy, statuses), cancel=deadline(policy),
             transcode="never" if policy.converts is False else "lossless",
         )  # fmt: skip
         troubles = self.sent.troubles

@@ -24,6 +24,7 @@ from workbench.devices.claims import (
 from workbench.devices.lint import lint, violations
 from workbench.devices.overview import overview
 from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
+from workbench.devices.reactions import reaction
 
 __all__ = [
     "Activity",
@@ -49,6 +50,7 @@ __all__ = [
     "parameters",
     "profile",
     "profiles",
+    "reaction",
     "sop_classes",
     "statuses",
     "violations",

@@ -157,6 +157,7 @@ class Conversation:
         self._message, self._message_id = _Message(), 0
         self._service, self._context_id = _SERVICES["C-FIND"], 0
         self._responses: deque[Response] = deque()
+        self._is_over = False
 
     def offers(self, sop_class_uid: str) -> bool:
         """Whether a context for this service was accepted."""
@@ -195,6 +196,7 @@ class Conversation:
         """
         self._context_id, context = next((i, c) for i, c in self._contexts.items() if c.abstract_syntax == sop_class_uid)
         self._message_id, self._service, self._message = self._message_id + 1, _SERVICES[service], _Message()
+        self._is_over = False
         elements = {
             0x0002: sop_class_uid.encode(), 0x0100: struct.pack("<H", self._service.request),
             0x0110: struct.pack("<H", self._message_id), 0x0700: b"\0\0", 0x0800: b"\1\0",
@@ -210,8 +212,9 @@ class Conversation:
             self._channel.abort(source=2)
             raise AssociationAborted(f"{self._peer} sent {violation}; the association was aborted.") from violation
         except BaseException:
-            self._stores.abandon("the association ended")
-            self._channel.abort()
+            if not self._is_over:  # whatever is made of a final response, it leaves nothing open
+                self._stores.abandon("the association ended")
+                self._channel.abort()
             raise
 
     @property
@@ -246,6 +249,7 @@ class Conversation:
                 idle += 1
                 if (news := response.encoded if is_query else response.counts) and news != told:
                     told, heard, idle = news, now, 0
+                self._is_over = response.is_final
                 yield response
                 if response.is_final:
                     return

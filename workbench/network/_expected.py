@@ -192,7 +192,11 @@ def conversing(
         conversation = Conversation(
             peer, take_over(association), contexts=accepted, maximum_bytes=maximum, receive=receive or _nowhere, extended=told
         )  # fmt: skip
-        yield conversation
+        try:
+            yield conversation
+        except StatusFailure:  # that is an answer too: nothing is open between us
+            conversation.release()
+            raise
         conversation.release()
 
 

@@ -10,13 +10,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
-from workbench.devices import Policy
+from workbench.devices import Policy, Status, reaction
 from workbench.entities import Peer, Rows, plain
 from workbench.errors import AssociationRejected, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network._outgoing import Outgoing
@@ -25,7 +25,7 @@ __all__ = ["Job", "Retry", "Sender", "Sending", "StoreOutcome", "StoreReport", "
 
 log = logging.getLogger(__name__)
 
-_WORDS = {"per": ("job", "instance"), "on_failure": ("continue", "stop"), "warning_is": ("success", "failure")}
+_WORDS = {"per": ("job", "instance"), "on_failure": ("continue", "stop", "abort"), "warning_is": ("success", "failure")}
 
 
 class StoreOutcome(StrEnum):
@@ -130,10 +130,13 @@ class Sending:
         ``instance``: one for each.
     on_failure : str
         ``continue`` with the others after an instance that was not stored, or ``stop``; what was on its way by then is finished.
+        ``abort``: stop, and abort the association instead of releasing it.
     warning_is : str
         Whether a warning status (PS3.4 B.2.3) counts as ``success`` or ``failure``.
     retry : Retry
         How often and when to try again.
+    statuses : tuple of Status
+        What a system does about single statuses; where its table has no row for one, the above holds.
 
     Raises
     ------
@@ -150,6 +153,7 @@ class Sending:
     on_failure: str = "continue"
     warning_is: str = "success"
     retry: Retry = field(default_factory=Retry)
+    statuses: tuple[Status, ...] = ()
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -157,8 +161,15 @@ class Sending:
                 raise InputError(f"{name} is {' or '.join(map(repr, words))}, not {plain(str(getattr(self, name)))!r}.")
 
     @classmethod
-    def of(cls, policy: Policy) -> "Sending":
+    def of(cls, policy: Policy, statuses: Iterable[Status] = ()) -> "Sending":
         """Return what a device profile says of it; where the statement does not say, what is usual here.
+
+        Parameters
+        ----------
+        policy : Policy
+            Of the entity that sends.
+        statuses : iterable of Status
+            Its table of statuses of C-STORE.
 
         Examples
         --------
@@ -171,7 +182,23 @@ class Sending:
             retry = replace(retry, attempts=max(1, policy.attempts))
         if policy.wait_s is not None:
             retry = replace(retry, first_wait_s=policy.wait_s, factor=1.0, longest_wait_s=policy.wait_s, jitter=0.0)
-        return cls(**{name: word for name, word in given.items() if word is not None}, retry=retry)
+        return cls(**{name: word for name, word in given.items() if word is not None}, retry=retry, statuses=tuple(statuses))
+
+    def judged(self, outcome: "StoreOutcome", status: int | None) -> tuple["StoreOutcome", str, str]:
+        """Return what an outcome counts as here, why where it is another one, and how to go on: continue, stop or abort."""
+        row = None if status is None else reaction(self.statuses, status)
+        action, why = row.action if row else "", ""
+        is_good = outcome in {StoreOutcome.STORED, StoreOutcome.WARNING}
+        if is_good and (action in _BAD or (not action and outcome is StoreOutcome.WARNING and self.warning_is == "failure")):
+            outcome, is_good = StoreOutcome.FAILED, False
+            why = " Here a warning counts as failure." if not row else f" Here that counts as failure ({row.source})."
+        elif not is_good and status is not None and action in _GOOD:
+            outcome, is_good = StoreOutcome.WARNING, True
+            why = f" Here that counts as stored ({row.source if row else ''})."
+        return outcome, why, "continue" if is_good else action if action in {"stop", "abort"} else self.on_failure
+
+
+_GOOD, _BAD = frozenset({"success", "warning", "continue", "ignore", "log"}), frozenset({"failure", "abort", "stop"})
 
 
 @dataclass
@@ -189,6 +216,7 @@ class Job:
     unanswered: dict[int, str] = field(default_factory=dict)
     trouble: str = ""
     halted: bool = False
+    aborts: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -217,10 +245,10 @@ class Job:
         self, item: Outgoing, outcome: StoreOutcome, message: str, *, status: int | None = None, sent: str = "", size: int = 0
     ) -> None:
         """Settle `item`; stop after it, where the policy says so."""
-        if outcome is StoreOutcome.WARNING and self.policy.warning_is == "failure":
-            outcome, message = StoreOutcome.FAILED, f"{message} Here a warning counts as failure."
-        if outcome not in {StoreOutcome.STORED, StoreOutcome.WARNING} and self.policy.on_failure == "stop":
-            self.halted = True
+        outcome, why, then = self.policy.judged(outcome, status)
+        message += why
+        self.halted = self.halted or then != "continue"
+        self.aborts = self.aborts or then == "abort"
         self.settle(item.index, StoreRow(
             item.name, item.sop_class_uid, item.sop_instance_uid, outcome, status, message, item.transfer_syntax_uid, sent,
             size,

@@ -183,7 +183,8 @@ class _Associated(Sender):
                     return
                 ready = self._next(accepted)
                 self._settle(channel, sent)
-            channel.release()
+            if not self.job.aborts:
+                channel.release()
         finally:
             if ready:
                 ready.content.close()

@@ -34,7 +34,7 @@ class WebSender(Sender):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self.one_each = job.policy.per == "instance" or job.policy.on_failure == "stop"
+        self.one_each = job.policy.per == "instance" or job.policy.on_failure != "continue"
 
     def attempt(self) -> None:
         """Send what waits."""
