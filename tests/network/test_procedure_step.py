@@ -114,7 +114,7 @@ def test_two_requests_one_step(department):
 
 
 def test_the_peer_says_no(department):
-    """S11: duplicate, unknown, after the end."""
+    """S11: duplicate, unknown, after the end; the same against a second implementation in tests/peers/test_procedure_step.py."""
     peer, items, steps = department
     step = procedure_step.begin(peer, items.items[0])
     unknown = procedure_step.ProcedureStep("1.2.3", step.status, step.attributes)

@@ -1,4 +1,8 @@
-"""Performed procedure steps against a second implementation, in both roles."""
+"""Performed procedure steps against a second implementation, in both roles.
+
+No installed program keeps performed steps. The second implementation is the one of ``conftest.py``: it frames PDUs and command
+sets by hand, over plain sockets, and is built on nothing of the code under test.
+"""
 
 import copy
 
@@ -133,7 +137,7 @@ def test_a_keeper_that_is_silent_or_goes_away(plain):
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
 def test_another_modality_tells_our_keeper(plain, archive, syntax):
-    """S11, asked by a peer that is not ours."""
+    """S11, asked by the hand-framed peer of ``conftest.py``, which is not built on the code under test."""
     items = Worklist([ROW])
     steps = ProcedureSteps(items)
     with Server(archive, providers=[items, steps]) as server:

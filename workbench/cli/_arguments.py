@@ -62,7 +62,7 @@ def references_of(
     if not (studies or series or instances):
         raise InputError("Name what is wanted: --study UID, with --series UID for one series of it.")
     if len(studies) > 1 and (series or instances):
-        raise InputError("--series and --instance go with one --study.")
+        raise InputError("--series and --instance go with one --study UID.")
     study = studies[0] if studies else ""
     if not relational and ((series and not study) or (instances and not series)):
         raise InputError("--series needs its --study, and --instance both; or pass --relational (PS3.4 C.4.2.2.1).")

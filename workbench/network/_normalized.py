@@ -1,11 +1,12 @@
 """Services with one response, from the side of their user: C-ECHO, N-CREATE, N-SET, N-GET, N-ACTION, N-DELETE (PS3.7 9, 10).
 
-Knows: requests and responses as pynetdicom 3.0.4 holds them, and how it pauses; events that come in between.
+Knows: requests and responses as pynetdicom 3.0.4 holds them; events that come in between.
 Does not know: what the instances are.
 """
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Self, cast
@@ -21,6 +22,7 @@ from pynetdicom.presentation import PresentationContext
 from workbench.entities import Peer, plain
 from workbench.errors import AssociationAborted, AttributeUnusable, ContextRejected, StatusFailure
 from workbench.network._suboperations import encode
+from workbench.network._talking import undisturbed
 from workbench.network.association import lost
 from workbench.network.statuses import failure
 
@@ -88,22 +90,14 @@ class Conversation:
     def __init__(self, association: Association, peer: Peer, *, on_event: Callable[[int, Dataset], int] | None = None) -> None:
         self._association, self._peer, self._on_event = association, peer, on_event
         self._count = self._events = 0
+        self._quiet = ExitStack()
 
     def __enter__(self) -> Self:
-        self._association._reactor_checkpoint.clear()  # noqa: SLF001 - as pynetdicom's own send_n_… methods do
-        while not self._association._is_paused and self._association.is_alive():  # noqa: SLF001
-            time.sleep(0.005)
-        # pynetdicom answers each N-EVENT-REPORT in a thread of its own, whose PDUs would mix with those of our request
-        self._served_by(lambda message, context_id: self._association.dimse.msg_queue.put((context_id, message)))
+        self._quiet.enter_context(undisturbed(self._association))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._served_by(lambda _message, _context_id: None)  # what still comes, comes too late
-        self._association._reactor_checkpoint.set()  # noqa: SLF001
-
-    def _served_by(self, serve: Callable[[Any, int], None]) -> None:
-        association: Any = self._association
-        association._serve_request = serve  # noqa: SLF001
+        self._quiet.close()
 
     def context(self, *abstract_syntaxes: str) -> PresentationContext | None:
         """Return the accepted context for one of these; None where there is none."""

@@ -14,11 +14,27 @@ from pynetdicom.association import Association
 
 from workbench.errors import AssociationAborted
 
-__all__ = ["conversation", "local_host"]
+__all__ = ["conversation", "local_host", "undisturbed"]
 
 _POLL_S = 0.1
 
 Take = Callable[[float], tuple[int, Any] | None]
+
+
+@contextmanager
+def undisturbed(association: Association) -> Iterator[None]:
+    """Put every message into the association's queue, and let nobody else take one, be it a response or a request."""
+    association._reactor_checkpoint.clear()  # noqa: SLF001 - as its own methods do
+    while not association._is_paused and association.is_alive():  # noqa: SLF001
+        time.sleep(0.001)
+    inside: Any = association
+    # pynetdicom answers each N-EVENT-REPORT in a thread of its own, whose PDUs would mix with those of our request
+    inside._serve_request = lambda message, context_id: association.dimse.msg_queue.put((context_id, message))  # noqa: SLF001
+    try:
+        yield
+    finally:
+        inside._serve_request = lambda _message, _context_id: None  # noqa: SLF001 - what still comes, comes too late
+        association._reactor_checkpoint.set()  # noqa: SLF001
 
 
 @contextmanager
@@ -28,12 +44,6 @@ def conversation(association: Association) -> Iterator[Take]:
     It gives context ID and message, None where nothing came in time, and raises
     :class:`workbench.errors.AssociationAborted` when the association has ended.
     """
-    association._reactor_checkpoint.clear()  # noqa: SLF001 - as its own methods do
-    while not association._is_paused and association.is_alive():  # noqa: SLF001
-        time.sleep(0.001)
-    inside: Any = association
-    # each N-EVENT-REPORT would be served in a thread of its own, without anybody to serve it
-    inside._serve_request = lambda message, context_id: association.dimse.msg_queue.put((context_id, message))  # noqa: SLF001
 
     def take(seconds: float) -> tuple[int, Any] | None:
         end = time.monotonic() + seconds
@@ -47,11 +57,8 @@ def conversation(association: Association) -> Iterator[Take]:
             if time.monotonic() >= end:
                 return None
 
-    try:
+    with undisturbed(association):
         yield take
-    finally:
-        inside._serve_request = lambda _message, _context_id: None  # noqa: SLF001 - what still comes, comes too late
-        association._reactor_checkpoint.set()  # noqa: SLF001
 
 
 def local_host(association: Association) -> str:
