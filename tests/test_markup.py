@@ -124,7 +124,7 @@ def systems():
     """Give what shows a device profile, a system at work and a printer, made of hostile text."""
     profile, printer = hostile_profile(), network.Printer()
     printer.fault("FILM JAM")
-    row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, is_told=True)
+    row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, user_is_told=True)
     done = Done(LONG, SCRIPT, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
     return {
         "Profile": profile, "Table": profile.table("module"), "SopClasses": devices.sop_classes(profile),
@@ -137,7 +137,7 @@ def systems():
 
 def workflow(image):
     """What shows a worklist, performed steps and storage commitment, made of hostile text."""
-    row = {"PatientName": LONG, "PatientID": SCRIPT, "Modality": "CT", "ScheduledStationAETitle": SHORT,
+    row = {"PatientName": SCRIPT, "PatientID": SCRIPT, "Modality": "CT", "ScheduledStationAETitle": SHORT,
            "ScheduledProcedureStepStartDate": "20261121"}  # fmt: skip
     items, steps, reports = network.Worklist([row]), network.ProcedureSteps(strict=False), network.CommitmentReports()
     told = Dataset()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from workbench.entities import Peer, Timeouts
+from workbench.entities import Identity, Peer, Timeouts
 from workbench.network import echo
 
 HASTE = Timeouts(connect_s=1.0, acse_s=1.0, dimse_s=1.0, network_s=1.0)
@@ -158,3 +158,12 @@ def test_what_a_report_shows_cannot_act(free_port):
     assert "<B>" not in shown
     assert "&lt;B&gt;X" in shown
     assert "Failed at tcp" in repr(report)
+
+
+@pytest.mark.parametrize(("source", "reason"), [(2, 1), (1, 1)])
+def test_a_rejection_without_reason_may_be_of_the_user_that_was_sent(source, reason):
+    with listening(rejects(1, source, reason)) as peer:
+        assert "the user that was sent" not in echo(peer).remedy
+        told = echo(peer.but(identity=Identity("username", user="reader")))
+    assert "may not know the user that was sent, or refuse the passcode" in told.remedy
+    assert "reader" not in f"{told}"

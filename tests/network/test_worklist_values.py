@@ -4,7 +4,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from workbench.errors import InputError
-from workbench.network import Worklist
+from workbench.network import ProcedureSteps, Worklist
 
 ROW = {"PatientName": "Doe^Jane", "PatientID": "1", "Modality": "OP", "ScheduledStationAETitle": "FUNDUS",
        "ScheduledProcedureStepStartDate": "20261121"}  # fmt: skip
@@ -43,3 +43,8 @@ def test_a_dataset_is_judged_as_a_row_is():
 )
 def test_what_is_a_value_is_taken(more):
     assert len(Worklist([ROW | more])) == 1
+
+
+def test_what_is_served_says_how_much_it_holds_and_of_nobody():
+    assert repr(Worklist([ROW])) == "<Worklist: 1 items>"
+    assert repr(ProcedureSteps()) == "<ProcedureSteps: 0 steps>"

@@ -182,6 +182,9 @@ def _rejected(peer: Peer, result: int, source: int, reason: int) -> AssociationR
         (3, 1): "Try again later.",
         (3, 2): "All its associations are in use: try again later, with fewer at once.",
     }
+    if peer.identity is not None:  # refused so (PS3.7 D.3.3.7): without a reason
+        unsaid = "It says no reason: it may not know the user that was sent, or refuse the passcode or token."
+        remedies |= {(1, 1): f"{unsaid} {remedies[1, 1]}", (2, 1): f"{unsaid} Ask its administrator."}
     error = AssociationRejected(
         f"{peer} rejected the association: {rejection(result, source, reason)} (PS3.8 9.3.4).",
         result=result,

@@ -205,10 +205,10 @@ class Printer:
         ]  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"<Printer {self.model.name!r}, {self._status}, {len(self._films)} films, {self.waiting} waiting>"
+        return f"<Printer: {self._status}, {len(self._films)} films, {self.waiting} waiting>"
 
     def _repr_html_(self) -> str:
-        return html_table(self.records(), caption=f"Printer {plain(self.model.name)}: {self._status}, {self.waiting} waiting")
+        return html_table(self.records(), caption=f"Printer: {self._status}, {self.waiting} waiting")
 
     # ------------------------------------------------------------ the provider
     def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:

@@ -77,7 +77,7 @@ class PrintRow:
         As it was answered, ``0xB604``; empty where nothing was asked.
     text : str
         The status in words, and what the printer says.
-    is_told : bool
+    user_is_told : bool
         Whether a person has to know it: the film is not as it was asked for, or is not there.
     """
 
@@ -87,7 +87,7 @@ class PrintRow:
     outcome: PrintOutcome
     status: str
     text: str
-    is_told: bool
+    user_is_told: bool
 
 
 class PrintReport(Rows[PrintRow]):
@@ -117,7 +117,7 @@ class PrintReport(Rows[PrintRow]):
     @property
     def told(self) -> "PrintReport":
         """What a person has to know."""
-        return PrintReport(row for row in self if row.is_told)
+        return PrintReport(row for row in self if row.user_is_told)
 
 
 def print_images(  # noqa: PLR0913 - what makes a film, each by its name
@@ -256,7 +256,7 @@ class _Job:
             self._row("printer", answer, PrintOutcome.SKIPPED, told=False)
             return
         state, info = (plain(answer.dataset.get(keyword) or "") for keyword in _ASKED)
-        self._row("printer", answer, _state_outcome(state), extra=f"{state} {info}".strip(), told=state in {"WARNING", "FAILURE"})
+        self._row("printer", answer, _state_outcome(state), extra=_state(state, info), told=state in {"WARNING", "FAILURE"})
 
     def _lut(self, lut: FilmLut | None) -> str:
         if lut is None:
@@ -330,7 +330,7 @@ class _Job:
         state, info = _EVENTS.get(kind, ""), plain(information.get("PrinterStatusInfo") or "")
         if not state:
             return 0x0113
-        row = PrintRow("printer event", self._number, None, _state_outcome(state), "", f"{state} {info}".strip(), state != "NORMAL")
+        row = PrintRow("printer event", self._number, None, _state_outcome(state), "", _state(state, info), state != "NORMAL")
         self.rows.append(row)
         log.warning("%s reports %s", self._peer, state)
         return 0
@@ -366,6 +366,10 @@ class _Job:
 def _state_outcome(state: str) -> PrintOutcome:
     """Return what the job makes of a printer's state: it goes on, since a printer may keep films until it has recovered."""
     return PrintOutcome.WARNING if state in {"WARNING", "FAILURE"} else PrintOutcome.DONE
+
+
+def _state(state: str, info: str) -> str:
+    return state if info == state else f"{state} {info}".strip()
 
 
 def _referred(made: Dataset, keyword: str, sop_class_uid: str) -> list[str]:

@@ -207,6 +207,9 @@ class ProcedureSteps:
         frame["instances"] = [_instances(step) for _, step in steps]
         return frame
 
+    def __repr__(self) -> str:
+        return f"<ProcedureSteps: {len(self)} steps>"
+
     def _repr_html_(self) -> str:
         rows = self.table().astype(object).where(lambda frame: frame.notna(), "").to_dict("records")
         shown = [{str(name): value for name, value in row.items()} for row in rows]

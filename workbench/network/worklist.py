@@ -204,6 +204,9 @@ class Worklist:
         """Return a DataFrame with one row an item."""
         return table(self.items, _SHOWN)
 
+    def __repr__(self) -> str:
+        return f"<Worklist: {len(self)} items>"
+
     def _repr_html_(self) -> str:
         rows = self.table().astype(object).where(lambda frame: frame.notna(), "").to_dict("records")
         shown = [{str(name).split(".")[-1]: value for name, value in row.items()} for row in rows]
