@@ -4,7 +4,7 @@
 # Query/Retrieve is PS3.4 Annex C; association and transport are PS3.8.
 #
 # **Reads** nothing but the embedded department and its phantoms.
-# **Writes** three small archives in the folder that `WORKBENCH_OUTPUT` names (by default `query-output`).
+# **Writes** four small archives in the folder that `WORKBENCH_OUTPUT` names (by default `query-output`).
 
 # %%
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import display
 
-from workbench import network, standard
+from workbench import network, phantoms, standard
 from workbench.archive import Archive
 from workbench.department import Department
 
@@ -102,6 +102,44 @@ asked = {
 answers = {way: pull.find(department.peer, **keys) for way, keys in asked.items()}
 found = [(way, *keys, len(answers[way]), ", ".join(answers[way].StudyDescription)) for way, keys in asked.items()]
 pd.DataFrame(found, columns=["way", "key", "answers", "studies"]).set_index("way")
+
+# %% [markdown]
+# ## More than the baseline
+# What goes beyond it is *negotiated* (PS3.4 C.5.1.1): four bits that one side proposes and the other grants. A **relational**
+# query may ask for series by the name of a patient; a **fuzzy** one finds *Linden* as *linden*; two more are about moments
+# and time zones. What was granted is part of the answer.
+
+# %%
+beyond = network.QueryOptions(relational=True, fuzzy=True)
+ct = {"PatientName": "linden", "Modality": "CT"}
+related = network.find(department.peer, level="SERIES", keys=ct, options=beyond)
+print("granted:", ", ".join(sorted(related.granted)))
+related.table(["PatientName", "Modality", "SeriesDescription"])
+
+# %% [markdown]
+# Many archives grant nothing. Here is one with the same images: it is asked level by level instead, first for the studies and
+# then for the series of each, and the answer is the same.
+
+# %%
+grants_nothing = network.QueryPolicy(grants=network.QueryOptions())
+with network.Server(department.archive, queries=grants_nothing) as strict:
+    walked = network.find(strict.peer, level="SERIES", keys=ct | {"PatientName": "Linden*"}, options=beyond)
+print(*walked.notes, sep="\n")
+walked.table(["PatientName", "Modality", "SeriesDescription"])
+
+# %% [markdown]
+# ## Other alphabets
+# Text is written in the character set that its dataset names (PS3.3 C.12.1.1.2). This file has its name in JIS, as many
+# Japanese systems write it; the query has it in UTF-8, without a single Latin letter; and the name is found all the same.
+
+# %%
+cornea = next(image for image in phantoms.everything() if "山田" in str(image.PatientName))
+cornea.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+older = Archive(output / "older")
+older.add(cornea)
+with network.Server(older) as server:
+    written = [network.find(server.peer, keys={"PatientName": name}) for name in ("山田^太郎", "やまだ*", "山本*")]
+print([len(found) for found in written], written[0][0].PatientName, older.open(next(iter(older))).SpecificCharacterSet)
 
 # %% [markdown]
 # ## A key that does not exist
@@ -221,13 +259,16 @@ partial.counts(), partial.complete, partial.notes
 
 # %%
 same = {ref.sop_instance_uid for ref in mine} == {ref.sop_instance_uid for ref in by_move}
-for archive in (mine, by_move, partly):
+for archive in (mine, by_move, partly, older):
     archive.close()
 department.stop()
 
 # %%
 assert [e.layer for e in echoes.values()] == ["verified", "tcp", "association", "name"]
 assert [len(a) for a in answers.values()] == [1, 1, 1, 0, 3, 2, 5]
+assert related.granted == {"relational", "fuzzy"} and not walked.granted
+assert len(related) == 1 and related[0].SeriesInstanceUID == walked[0].SeriesInstanceUID
+assert [len(found) for found in written] == [1, 1, 0]
 assert len(refusals) == 3 and some.attrs["truncated"]
 assert got.complete and moved.complete and same and again.counts() == {"already there": 12}
 assert mixed.counts()["conflict"] == 1 and len(mixed) == 12 and not mixed.complete
