@@ -8,14 +8,22 @@
 # **Writes** nothing outside a temporary folder.
 
 # %%
+import os
+import secrets
+import tempfile
+
 import pandas as pd
 from IPython.display import display
 from pydicom.uid import UID
 
 from workbench import figures, network, quantification
 from workbench.department import Department
+
+# %%
+from workbench.entities import Identity, Tls
 from workbench.errors import StatusFailure
-from workbench.network import procedure_step
+from workbench.network import procedure_step, security
+from workbench.network.authority import test_authority
 
 # %%
 pd.set_option("display.max_colwidth", 80)
@@ -61,11 +69,14 @@ display(department.steps)
 mine.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus
 
 # %% [markdown]
-# A step can also be told by hand, and what is illegal is refused with the standard's own status:
+# The video station tells nobody what it performs. A step can be told for it, and what is illegal is refused with the
+# standard's own status:
 
 # %%
-begun = procedure_step.begin(ris, scheduled[0])
-series = procedure_step.performed_series(scanner.made[:1])
+station = department.modalities["meddream-videostation"]
+station.run()
+begun = procedure_step.begin(ris, station.item)
+series = procedure_step.performed_series(station.made, step=begun)
 step = procedure_step.finish(ris, begun, status="DISCONTINUED", series=series)
 try:
     procedure_step.finish(ris, begun, status="COMPLETED", series=series)
@@ -93,7 +104,8 @@ figures.film(film)
 
 # %% [markdown]
 # ## What was said on the wire
-# Everything that the scanner said was recorded: as a table, and as a sequence diagram. Identifiers are masked unless asked for.
+# Everything that the scanner said was recorded: as a table, and as a sequence diagram. UIDs are shown, other values masked unless
+# asked for.
 
 # %%
 said = recorded.table()
@@ -103,6 +115,33 @@ said.groupby(["name", "meaning"]).size().rename("messages").to_frame().head(20)
 with network.trace() as short:
     network.worklist(ris, keys={"Modality": "PT"})
 short
+
+# %% [markdown]
+# ## Who is there?
+# An AE title is no proof. A server can insist on **TLS** (PS3.15 B.12) with a certificate of an authority that it trusts, and
+# on a **user** with a passcode (PS3.7 D.3.3.7). Here the authority is one for tests. The passcode stands in the environment,
+# never in a notebook or an address book.
+
+# %%
+folder = tempfile.TemporaryDirectory()
+authority = test_authority(folder.name)
+os.environ["READER"] = secrets.token_urlsafe()
+users = {"reader": security.hashed(os.environ["READER"])}
+guarded = network.Server(department.archive, tls=authority.server, identify=users).start()
+us = guarded.peer.but(tls=authority.client, identity=Identity("passcode", user="reader", kept_in="env:READER"))
+network.echo(us)
+
+# %%
+strangers = {
+    "no TLS": us.but(tls=None, identity=None),
+    "no certificate": us.but(tls=Tls(ca=authority.ca)),
+    "no user": us.but(identity=None),
+}
+turned_away = {who: network.echo(stranger) for who, stranger in strangers.items()}
+is_known = network.echo(us).ok
+guarded.stop()
+pd.DataFrame([(who, not said.ok, said.layer, said.message) for who, said in turned_away.items()],
+             columns=["who", "refused", "layer", "message"])  # fmt: skip
 
 # %% [markdown]
 # ## Does the number hold?
@@ -117,7 +156,9 @@ round(float(volume.values.max()), 2), volume.units
 # %%
 outcomes = dict(day.table().groupby("outcome").size())
 department.stop()
+folder.cleanup()
 assert day.complete
+assert is_known and not any(said.ok for said in turned_away.values())
 assert step.status == "DISCONTINUED"
 assert [row.outcome.value for row in commitment] == ["committed"] * 3 + ["failed"]
 assert any(film.images)
