@@ -110,3 +110,22 @@ def test_commit(department, files):
     assert "1 failed, 1 committed" in some.stdout
     assert "0x0112: no such instance is there" in some.stdout
     assert "no file and not" in str(run("commit", peer, "nothing.dcm").exception)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "items.csv is empty"),
+        (b"PatientName,PatientID\nM\xfcller^J,1\n", "items.csv, line 2 is not UTF-8"),
+        (b'PatientName,PatientID\n"Doe^Jane,1\n', "items.csv, line 2 is not CSV"),
+        (b"PatientName,Room\nDoe^Jane,1\n", "items.csv: column 2 is headed by no key"),
+        (b"PatientName,PatientID\nDoe^Jane,1\n", "items.csv, line 2 lacks ScheduledStationAETitle"),
+    ],
+)
+def test_a_worklist_that_can_not_be_served(content, said, tmp_path):
+    items = tmp_path / "items.csv"
+    items.write_bytes(content)
+    done = run("serve", "--worklist", items, "--port", 0, "--folder", tmp_path / "archive")
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+    assert "Doe" not in str(done.exception)
