@@ -286,6 +286,10 @@ def test_without_the_grant_nothing_is_moved(serving):
     assert [(answer.StudyDate, "TimezoneOffsetFromUTC" in answer) for answer in found] == [("20240115", False)]
     with pytest.raises(AttributeUnusable, match=r"\+HHMM"):
         find(serving(), time_zone="CET")
+    with pytest.raises(InputError, match="is said by time_zone="):
+        find(serving(), options=QueryOptions(time_zone=True))
+    with pytest.raises(InputError, match="not dict"):
+        find(serving(), options={"fuzzy": True})
 
 
 # ---------------------------------------------------------------- retrieval

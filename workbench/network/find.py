@@ -177,6 +177,9 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         raise InputError(f"via is dimse or web, not {via!r}.")
     peer = as_peer(peer)
     level, model = cast(Level, str(level).upper()), cast(Model, str(model).upper())
+    given: Any = options
+    if not isinstance(given, QueryOptions):
+        raise InputError(f"options is a QueryOptions(...), not {type(given).__name__}.")
     if options.time_zone and not time_zone:
         raise InputError("Which time zone the query has is said by time_zone=, such as '+0100'.")
     if time_zone:
