@@ -1,8 +1,10 @@
 """What the five systems do about statuses and failures of communication, row for row of their tables."""
 
 import contextlib
+import dataclasses
 import functools
 import struct
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.network.scripted import Scripted as Connected
 from workbench import devices
 from workbench.department import Modality, Outcome, scheduled
 from workbench.network import StoreOutcome
+from workbench.phantoms import ct_series
 
 STORING, QUERYING, MOVING, ECHOING = 0x0001, 0x0020, 0x0021, 0x0030
 N_EVENT_REPORT, N_SET, N_ACTION, N_CREATE = 0x0100, 0x0120, 0x0130, 0x0140
@@ -56,7 +59,7 @@ class Scripted(Listening):
     def __init__(self, field, statuses, reported=None, *, finds=False):
         self.finds = finds
         self.field, self.statuses, self.reported = field, list(statuses), reported
-        self.requests, self.ends, self.closed = [], [], False
+        self.requests, self.ends, self.asked, self.closed = [], [], [], False
         super().__init__(None)
 
     def _serve(self, raw):
@@ -64,6 +67,7 @@ class Scripted(Listening):
         with Accepting(raw) as connection, contextlib.suppress(OSError):
             try:
                 connection.accept()
+                self.asked.append(connection.asked)
                 while True:
                     self._answer(connection)
             finally:
@@ -128,6 +132,7 @@ class Accepting(Accepted):
     def accept(self):
         kind, body = self.answer()
         assert kind == 1
+        self.asked = body
         answer, user = body[:68] + item(0x10, b"1.2.840.10008.3.1.1.1"), b""
         for code, content in items(body[68:]):
             if code == 0x20:
@@ -157,6 +162,8 @@ def scripted():
 def made(name):
     """What a system makes, up to three instances of one study."""
     system, found = Modality(name), []
+    if name == "canon-vitrea-read":  # it marks images of others
+        system.fetched = list(ct_series(2, rows=16, columns=16))
     while len(found) < 2:
         found += system.acquire()
     return tuple(found[:3])
@@ -266,3 +273,121 @@ def test_taking_over_a_report(scripted):
     server.close()
     assert [said for command, said in server.requests if command == N_EVENT_REPORT | 0x8000] == [0x0000]
     assert done.outcome is Outcome.DONE
+
+
+# ------------------------------------------------------------ failures of communication
+def talking(name, **policy):
+    """Return a system with shorter time-outs, and the first thing that it does on the network with what it has made or asks."""
+    profile = devices.profile(name)
+    entities = tuple(dataclasses.replace(e, policy=dataclasses.replace(e.policy, **policy), policies=()) for e in profile.entities)
+    activity = next(a for a in profile.activities if a.does in {"worklist", "store", "query"})
+    return dataclasses.replace(profile, entities=entities), activity
+
+
+class Failing(Listening):
+    """A provider that fails as it is told: at the association or at the first request."""
+
+    def __init__(self, how):
+        self.how, self.connections, self.ends = how, 0, []
+        super().__init__(None)
+
+    def _serve(self, raw):
+        self.connections += 1
+        raw.settimeout(8)
+        with Accepting(raw) as connection, contextlib.suppress(OSError):
+            try:
+                if self.how.startswith("reject"):
+                    connection.answer()
+                    connection.send(pdu(3, bytes([0, 2, 3, 2] if self.how == "reject for now" else [0, 1, 1, 7])))
+                    return
+                connection.accept()
+                connection.response()
+                if self.how == "abort":
+                    connection.send(pdu(7, bytes([0, 0, 2, 0])))
+                elif self.how == "stall":
+                    connection.answer()
+            finally:
+                self.ends.append(connection.end)
+
+
+@pytest.fixture
+def failing():
+    servers = []
+
+    def start(how):
+        servers.append(Failing(how))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def failed(name, server, **policy):
+    profile, activity = talking(name, **policy)
+    system = Modality(profile, archive=server.peer, ris=server.peer)
+    system.made = list(made(name))
+    started = time.monotonic()
+    done = system.perform(activity)
+    return done, time.monotonic() - started
+
+
+@pytest.mark.parametrize("how", ["reject", "abort", "close", "stall"])
+@pytest.mark.parametrize("name", devices.names())
+def test_a_failure_of_communication_is_a_row_that_failed(failing, name, how):
+    """Whatever the statement logs or shows of it: the activity has failed, in time, and the words say why."""
+    server = failing(how)
+    done, seconds = failed(name, server, attempts=1, dimse_s=0.6, service_s=0.6, acse_s=0.6, network_s=0.6)
+    assert done.outcome is Outcome.FAILED
+    assert seconds < 6
+    said = {"reject": "called AE title", "abort": "abort", "close": "closed", "stall": "0.6"}[how]
+    assert said in done.message
+    assert server.connections >= 1
+
+
+def test_optos_tries_three_times_where_it_is_rejected_for_now(failing):
+    """Attempts of its statement: three associations an instance, then the activity has failed."""
+    server = failing("reject for now")
+    profile = devices.profile("optos-v2-vantage")
+    system = ready("optos-v2-vantage", archive=server.peer)
+    system.made = system.made[:1]
+    done = system.perform(next(a for a in profile.activities if a.does == "store"))
+    assert done.outcome is Outcome.FAILED
+    assert server.connections == profile.entity("storage").policy.attempts == 3
+
+
+@pytest.mark.parametrize("name", devices.names())
+def test_nothing_is_done_where_nobody_is_configured(name):
+    """Videostation, 4.2.2.3.1.1: no remote storage -> nothing is sent."""
+    system = ready(name)
+    rows = [system.perform(a) for a in system.profile.activities if a.does in {"verify", "worklist", "query", "store", "commit"}]
+    assert {row.outcome for row in rows} == {Outcome.NOT_HERE}
+
+
+# ------------------------------------------------------------ how it introduces itself
+ASKING = [
+    pytest.param(name, activity, id=f"{name}-{activity.does}")
+    for name, profile in devices.profiles().items()
+    for activity in profile.activities
+    if activity.does in {"verify", "worklist", "query", "store", "commit"}
+]
+
+
+@pytest.mark.parametrize(("name", "activity"), ASKING)
+def test_who_it_says_that_it_is(scripted, name, activity):
+    """C04: AE titles, implementation class UID, version name and maximum PDU length of the A-ASSOCIATE-RQ, byte for byte."""
+    server = scripted(N_ACTION, [], reported=report)
+    system = ready(name, archive=server.peer, ris=server.peer)
+    system.perform(activity)
+    server.close()
+    entity = system.profile.entity(activity.entity)
+    assert server.asked
+    for body in server.asked:
+        assert body[4:20].decode().strip() == "SCRIPTED"
+        assert body[20:36].decode().strip() == entity.ae_title
+        (user,) = [content for kind, content in items(body[68:]) if kind == 0x50]
+        said = dict(items(user))
+        assert said[0x52].decode() == entity.implementation_class_uid
+        assert said[0x55].decode() == entity.implementation_version_name
+        if entity.max_pdu_bytes:
+            assert struct.unpack(">I", said[0x51]) == (entity.max_pdu_bytes,)

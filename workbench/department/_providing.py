@@ -107,7 +107,7 @@ def provider(
         own["implementation_version_name"] = entity.implementation_version_name or ""
     if entity.max_accepted is not None:
         own["max_associations"] = entity.max_accepted or _NO_LIMIT
-    policy, usual = entity.policy, Timeouts()
+    policy, usual = entity.policy_of("receive"), Timeouts()
     titles: Collection[str] | None = {peer.ae_title for peer in (known or {}).values()} if policy.checks_calling else None
     return Server(
         archive, ae_title=ae_title, port=port, known_peers=known, accepts=accepts,
@@ -117,7 +117,7 @@ def provider(
             usual.connect_s, policy.acse_s or usual.acse_s, policy.dimse_s or policy.service_s or usual.dimse_s,
             policy.network_s or usual.network_s,
         ),
-        idle_s=policy.service_s or 60.0, queries=query_policy(profile, entity.id), **own,
+        idle_s=policy.idle_s or policy.service_s or 60.0, queries=query_policy(profile, entity.id), **own,
     )  # fmt: skip
 
 
