@@ -1,9 +1,11 @@
 """How the systems ask: their own keys, what they negotiate, as often and as long as their statements say."""
 
+import json
 import logging
 import time
 from dataclasses import replace
 from datetime import date
+from urllib.request import Request, urlopen
 
 import pytest
 from pydicom.datadict import keyword_for_tag
@@ -18,7 +20,7 @@ from workbench.department._asking import keeping_on, verified
 from workbench.devices import Policy
 from workbench.entities import Peer, Timeouts
 from workbench.errors import AssociationRejected, InputError, PeerUnreachable
-from workbench.network import Server, StoreOutcome, Worklist, free_port, trace
+from workbench.network import Server, StoreOutcome, Worklist, free_port, store, trace
 from workbench.phantoms import ct_series
 
 PATIENT_FIND, STUDY_FIND = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
@@ -284,3 +286,40 @@ def test_what_a_system_would_not_ask_is_refused(name, how, words):
     with pytest.raises(InputError, match=words) as caught:
         Modality(name).ask(nobody, **how)
     assert "Planted" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- servers of other makers
+def test_orthanc_answers_the_vereos_and_sends_it_what_it_asks_for(orthanc):
+    """Study, series and image level with the keys of its Tables 25 and 28, and what Orthanc then moves."""
+    sent = list(ct_series(4, rows=32))
+    assert store(orthanc.peer, sent).complete
+
+    def known_to(scanner):
+        told = {"AET": scanner.ae_title, "Host": "127.0.0.1", "Port": scanner.port}
+        url = f"{orthanc.peer.web_url.removesuffix('/dicom-web')}/modalities/scanner"
+        urlopen(Request(url, json.dumps(told).encode(), method="PUT"), timeout=10).close()
+
+    scanner = Modality("philips-vereos", archive=orthanc.peer, known_to=known_to)
+    done = [scanner.perform(activity("philips-vereos", does)) for does in ("verify", "query", "retrieve")]
+    assert [(row.outcome, row.count) for row in done] == [(Outcome.DONE, 1), (Outcome.DONE, 1), (Outcome.DONE, 4)]
+    assert {str(d.SOPInstanceUID) for d in scanner.fetched} == {str(d.SOPInstanceUID) for d in sent}
+
+
+def test_dcmtk_is_asked_by_the_vitrea_though_it_negotiates_nothing(dcmqrscp):
+    store(dcmqrscp.peer, list(ct_series(2, rows=32)))
+    viewer = Modality("canon-vitrea-read", archive=dcmqrscp.peer)
+    with trace() as recorded:
+        done = viewer.perform(activity("canon-vitrea-read", "query"))
+    assert (done.outcome, done.count) == (Outcome.DONE, 1)
+    assert "the peer does not answer the negotiation of relational" in done.message
+    assert [c.extended for c in recorded.contexts] == ["01"]
+
+
+@pytest.mark.parametrize("name", ["optos-v2-vantage", "topcon-sp1p", "meddream-videostation"])
+def test_dcmtk_takes_what_the_systems_propose_to_store(storescp, name):
+    receiver = storescp("+xa")
+    system = Modality(name, archive=receiver.peer)
+    made = system.acquire()
+    done = system.perform(activity(name, "store"))
+    assert (done.outcome, done.count) == (Outcome.DONE, len(made))
+    assert len(list((receiver.folder / "received").iterdir())) == len(made) > 0

@@ -59,7 +59,8 @@ def test_what_it_proposes_is_what_its_statement_says(performed, name):
     assert proposed == [_claimed(profile, activity) for activity in _on_the_wire(profile, rows)]
 
 
-BY_ITSELF = {"meddream-videostation", "optos-v2-vantage", "philips-vereos"}  # each syntax is a context where they store
+# Where these store, each syntax is a context.
+BY_ITSELF = {"meddream-videostation", "optos-v2-vantage", "philips-vereos", "topcon-sp1p"}
 
 
 def _claimed(profile, activity):
