@@ -125,7 +125,7 @@ def systems():
     profile, printer = hostile_profile(), network.Printer()
     printer.fault("FILM JAM")
     row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, user_is_told=True)
-    done = Done(LONG, SCRIPT, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
+    done = Done(LONG, SCRIPT, LONG, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
     return {
         "Profile": profile, "Table": profile.table("module"), "SopClasses": devices.sop_classes(profile),
         "Contexts": devices.contexts(profile), "Keys of a query": devices.keys(profile), "Statuses": devices.statuses(profile),

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
-from workbench.cli._console import count, log_to_stderr, put, show_json, show_table, stop_if, stoppable
+from workbench.cli._console import count, log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
+from workbench.cli._ports import port_tried
 from workbench.errors import InputError
 
 __all__ = ["device"]
@@ -67,21 +68,30 @@ def run_device(
     ] = "",
     ris: Annotated[str, typer.Option(metavar="PEER", help="Who keeps worklist and performed steps.")] = "",
     printer: Annotated[str, typer.Option(metavar="PEER", help="Where it prints.")] = "",
+    port: Annotated[int, typer.Option(help="Port at which the archive knows this system for C-MOVE.", min=0, max=65535)] = 0,
+    listen: Annotated[
+        int | None, typer.Option(help="Port at which the archive reports storage commitment, if not on our association.", min=1)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Perform what a system does, in the order of its statement; exit code 1 if an activity failed."""
-    if (ris or printer) and not against:
-        raise InputError("--ris and --printer go with --against: without it an embedded department is all of them.")
+    if (ris or printer or port or listen) and not against:
+        raise InputError("--ris, --printer, --port and --listen go with --against: else an embedded department is all of them.")
+
+    def tell(row: Any) -> None:
+        if not as_json:
+            say(f"{row.activity}: {row.outcome}")
+
     if against:
         peers = {
             role: wb.network.as_peer(who) if who else None
             for role, who in (("archive", against), ("ris", ris), ("printer", printer))
         }
-        done = wb.department.Modality(name, **peers).run()
+        done = wb.department.Modality(name, **peers, port=port, listen=listen).run(progress=tell)
     else:
         wb.devices.profile(name)  # an unknown name is told before anything starts
         with wb.department.Department() as department:
-            done = department.modalities[name].run()
+            done = department.modalities[name].run(progress=tell)
     show_table(done.records(), as_json, title=wb.devices.profile(name).title, hide=("entity", "source"))
     if not done.complete:
         raise typer.Exit(1)
@@ -101,6 +111,8 @@ def serve_device(
     """
     system = wb.department.Modality(name)
     known = {peer.name: peer for peer in wb.network.AddressBook.load()}
+    if folder is not None:
+        port_tried("127.0.0.1", port, ae_title="WORKBENCH")
     log_to_stderr()
     with stoppable() as stopped, system.receiving(folder=folder, port=port, known=known) as (server, archive):
         put(f"{system.profile.title}, {server.peer}: {count(archive.counts().instances, 'instance')}. Ctrl-C stops.")

@@ -15,9 +15,9 @@ from workbench.devices import Entity, Key, Policy, Profile
 from workbench.entities import Calling, InstanceRef, Peer, SeriesRef, Timeouts
 from workbench.errors import AssociationRejected, InputError, NetworkError
 from workbench.network import EchoReport, Found, QueryOptions, Sending, echo, find
-from workbench.standard import WORKLIST, Level, Model
+from workbench.standard import WORKLIST, Level, Model, storage_classes
 
-__all__ = ["a_series", "as_system", "asked", "deadline", "keeping_on", "offered", "verified", "worklist_keys"]
+__all__ = ["a_series", "as_system", "asked", "deadline", "keeper_of", "keeping_on", "offered", "verified", "worklist_keys"]
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -196,6 +196,15 @@ def a_series(profile: Profile, activity: devices.Activity, peer: Peer) -> tuple[
 
 
 # ---------------------------------------------------------------- the worklist
+def keeper_of(profile: Profile) -> Entity | None:
+    """Return the entity to which instances are sent: the first that accepts storage; None where none does."""
+    storage = {row.uid for row in storage_classes()}
+    for entity in profile.entities:
+        if entity.accepts and any(context.uid in storage for context in devices.contexts(profile, entity=entity.id, role="SCP")):
+            return entity
+    return None
+
+
 def worklist_keys(
     profile: Profile, entity: str, *, title: str, query: str = "", values: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -19,7 +19,17 @@ from pydicom.uid import generate_uid
 
 from workbench import devices, phantoms
 from workbench.archive import Archive
-from workbench.department._asking import a_series, as_system, asked, deadline, keeping_on, offered, verified, worklist_keys
+from workbench.department._asking import (
+    a_series,
+    as_system,
+    asked,
+    deadline,
+    keeper_of,
+    keeping_on,
+    offered,
+    verified,
+    worklist_keys,
+)
 from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
@@ -27,7 +37,7 @@ from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, Outcome
 from workbench.devices import Activity, Entity, Policy, Profile
 from workbench.entities import Peer, StudyRef, html_safe
-from workbench.errors import WorkbenchError
+from workbench.errors import BuildRefused, WorkbenchError
 from workbench.network import (
     Found,
     Sending,
@@ -69,6 +79,10 @@ class Modality:
         Where it prints.
     known_to : callable, optional
         Called with a :class:`Peer` of this system before somebody is asked to send to it: the archive has to know it.
+    port : int
+        Where the archive knows this system for C-MOVE; with `known_to`, by default any that is free.
+    listen : int, optional
+        Where the archive knows this system for reports of storage commitment; by default they come on its own associations.
 
     Attributes
     ----------
@@ -95,9 +109,12 @@ class Modality:
         ris: Peer | None = None,
         printer: Peer | None = None,
         known_to: Callable[[Peer], object] | None = None,
+        port: int = 0,
+        listen: int | None = None,
     ) -> None:
         self.profile = devices.profile(profile) if isinstance(profile, str) else profile
         self.archive, self.ris, self.printer, self.known_to = archive, ris, printer, known_to
+        self.port, self.listen = port, listen
         self.found: Found | None = None
         self.sent: StoreReport | None = None
         self._begin_anew()
@@ -117,13 +134,15 @@ class Modality:
         return f"<p><b>{html_safe(self.profile.title)}</b>: {html_safe(self.profile.summary)}</p><ol>{doing}</ol>"
 
     # ------------------------------------------------------------ all of it
-    def run(self, *, cancel: Callable[[], bool] | None = None) -> Activities:
+    def run(self, *, cancel: Callable[[], bool] | None = None, progress: Callable[[Done], object] | None = None) -> Activities:
         """Perform every activity in the order of the statement; one that fails does not keep the others from being tried.
 
         Parameters
         ----------
         cancel : callable, optional
             Polled between activities; when it is true, no further one is begun.
+        progress : callable, optional
+            Called with the row of each activity when it is over.
 
         Returns
         -------
@@ -136,6 +155,8 @@ class Modality:
             if cancel is not None and cancel():
                 break
             rows.append(self.perform(activity))
+            if progress is not None:
+                progress(rows[-1])
         return Activities(rows)
 
     def perform(self, activity: Activity) -> Done:
@@ -151,10 +172,10 @@ class Modality:
         except _NotHere as lacking:
             told = _Told(Outcome.NOT_HERE, 0, str(lacking))
         except WorkbenchError as error:
-            told = _Told(Outcome.FAILED, 0, str(error))
+            told = _Told(Outcome.FAILED, 0, str(error), self._other_side(activity))
         log.info("%s: %s %s, %d", self.profile.name, activity.name, told.outcome, told.count)
         return Done(
-            activity.name, activity.does, activity.entity, told.peer, told.outcome, told.count,
+            activity.name, activity.does, activity.entity, told.peer, self._calling(activity, told), told.outcome, told.count,
             round(time.monotonic() - began, 3), told.message, activity.source,
         )  # fmt: skip
 
@@ -192,19 +213,35 @@ class Modality:
         return self._readable(found) if policy.unsupported_character_set == "discard" else found
 
     def acquire(self, activity: str = "") -> list[Dataset]:
-        """Make the objects of one activity that can be made here, and keep them in :attr:`made`."""
+        """Make the objects of one activity that can be made here, and keep them in :attr:`made`.
+
+        Raises
+        ------
+        BuildRefused
+            If one is refused; the others are made all the same.
+        """
+        made, refused = self._created(activity)
+        if refused:
+            raise refused[0]
+        return made
+
+    def _created(self, activity: str) -> tuple[list[Dataset], list[BuildRefused]]:
         item = self.item if self.item is not None else Dataset()
         sources = tuple(self.fetched) or tuple(self.made)
         performed = self._step.sop_instance_uid if self._step else ""
         step = Step(item, self._began, sources, procedure_step_uid=performed, study_uid=self._study_uid)
         acquiring = {a.name for a in self.profile.activities if a.does == "acquire"}
         during = {table.source: table.activity for table in self.profile.of_kind("iod")}
-        new = []
+        new: list[Dataset] = []
+        refused = []
         for claimed in buildable(self.profile):
             if not activity or during[claimed.source] == activity or during[claimed.source] not in acquiring:
-                new += create(self.profile, claimed, step)
+                try:
+                    new += create(self.profile, claimed, step)
+                except BuildRefused as error:
+                    refused.append(error)
         self.made += new
-        return new
+        return new, refused
 
     @contextmanager
     def receiving(
@@ -266,13 +303,14 @@ class Modality:
         entity = self._entity_of("step")
         if self.ris is not None and self.item is not None and self._step is None and entity:
             self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
-        made = self.acquire(activity.name)
-        return _Told(Outcome.DONE, len(made), f"{_count(len(made), 'instance')} made.")
+        made, refused = self._created(activity.name)
+        told = " ".join((f"{_count(len(made), 'instance')} made.", *map(str, refused)))
+        return _Told(Outcome.FAILED if refused else Outcome.DONE, len(made), told)
 
     def _store(self, activity: Activity) -> "_Told":
         peer = self._needed("archive")
         if not self.made:
-            return _Told(Outcome.DONE, 0, "There is nothing to send.", peer.ae_title)
+            return _Told(Outcome.NOTHING, 0, "There is nothing to send.", peer.ae_title)
         statuses = devices.statuses(self.profile, entity=activity.entity, activity=activity.name)
         policy = self._policy(activity)
         self.sent = store(
@@ -287,7 +325,7 @@ class Modality:
     def _report(self, activity: Activity) -> "_Told":
         peer = self._needed("ris")
         if self._step is None:
-            return _Told(Outcome.DONE, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
+            return _Told(Outcome.NOTHING, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
         self._step = self._told_ended(self._as(activity.entity, peer, activity.name), self._step)
         return _Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
 
@@ -315,19 +353,22 @@ class Modality:
 
     def _retrieve(self, activity: Activity) -> "_Told":
         archive = self._needed("archive")
-        if self.known_to is None:
+        if self.known_to is None and not self.port:
             return _Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
         querying = next(each for each in self.profile.activities if each.does == "query")
         wanted = a_series(self.profile, querying, self._as(querying.entity, archive, querying.name))
         if wanted is None:
-            return _Told(Outcome.DONE, 0, "There is nothing to fetch.", archive.ae_title)
-        peer, port = self._as(activity.entity, archive, activity.name), free_port()
-        self.known_to(Peer(self.profile.name, peer.calling_ae_title, port=port))
+            return _Told(Outcome.NOTHING, 0, "There is nothing to fetch.", archive.ae_title)
+        peer, port = self._as(activity.entity, archive, activity.name), self.port or free_port()
+        keeper = keeper_of(self.profile)
+        title = self._title(keeper) if keeper else peer.calling_ae_title
+        if self.known_to is not None:
+            self.known_to(Peer(self.profile.name, title, port=port))
         relational, policy = offered(self.profile, activity).relational, self._policy(activity)
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder, Archive(folder) as kept:
             report = retrieve(
                 peer, wanted[0], into=kept, method="move", move_port=port, relational=relational, expect=wanted[1],
-                cancel=deadline(policy),
+                cancel=deadline(policy), destination=title,
             )  # fmt: skip
             self.fetched = [kept.open(ref) for ref in kept]
         count, outcome = len(self.fetched), Outcome.DONE if report.complete else Outcome.FAILED
@@ -364,9 +405,9 @@ class Modality:
     def _commit(self, activity: Activity) -> "_Told":
         peer = self._needed("archive")
         if not self.made:
-            return _Told(Outcome.DONE, 0, "There is nothing to be committed.", peer.ae_title)
+            return _Told(Outcome.NOTHING, 0, "There is nothing to be committed.", peer.ae_title)
         wait_s = self._policy(activity).idle_s or _WAIT_S
-        report = commit(self._as(activity.entity, peer, activity.name), self.made, wait_s=wait_s)
+        report = commit(self._as(activity.entity, peer, activity.name), self.made, wait_s=wait_s, listen=self.listen)
         count = report.counts().get("committed", 0)
         told = next((row.message for row in report if row.outcome != "committed"), f"{_count(count, 'instance')} committed.")
         return _Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
@@ -376,7 +417,7 @@ class Modality:
         peer = self._needed("printer")
         jobs = printable(self.profile, activity, (*self.fetched, *self.made))
         if not jobs:
-            return _Told(Outcome.DONE, 0, "There is nothing to print.", peer.ae_title)
+            return _Told(Outcome.NOTHING, 0, "There is nothing to print.", peer.ae_title)
         as_system, films = self._as(activity.entity, peer, activity.name), 0
         for images, layout in jobs:
             report = print_films(as_system, self.profile, activity, images, layout=layout)
@@ -385,6 +426,17 @@ class Modality:
                 return _Told(Outcome.FAILED, films, str(report.troubles[0].text), peer.ae_title)
         count = sum(len(images) for images, _ in jobs)
         return _Told(Outcome.DONE, films, f"{_count(count, 'image')} on {_count(films, 'film')}.", peer.ae_title)
+
+    def _other_side(self, activity: Activity) -> str:
+        """Return the AE title of whom an activity talks to."""
+        role = {"worklist": "ris", "step": "ris", "print": "printer", "acquire": "ris"}.get(activity.does, "archive")
+        peer: Peer | None = getattr(self, role)
+        return peer.ae_title if peer and activity.does != "receive" else ""
+
+    def _calling(self, activity: Activity, told: "_Told") -> str:
+        """Return the AE title under which an activity has called."""
+        calls = told.peer and activity.entity and activity.does not in {"acquire", "receive"}
+        return self._title(self.profile.entity(activity.entity)) if calls else ""
 
     def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
         peer: Peer | None = getattr(self, role)

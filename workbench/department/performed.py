@@ -18,6 +18,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    NOTHING = "nothing to do"
     NOT_HERE = "not here"
     NOT_YET = "not yet"
 
@@ -32,8 +33,11 @@ class Done:
         As the profile names them.
     peer : str
         AE title of the other side; empty where there is none.
+    calling : str
+        AE title under which the system calls; empty where it calls nobody.
     outcome : Outcome
-        ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet.
+        ``nothing to do`` where there was nothing to send, fetch, tell or print, ``not here`` where nobody was given to talk to,
+        ``not yet`` where the workbench can't do it yet.
     count : int
         Items found, instances made, sent, committed or received.
     seconds : float
@@ -48,6 +52,7 @@ class Done:
     does: str
     entity: str
     peer: str
+    calling: str
     outcome: Outcome
     count: int
     seconds: float

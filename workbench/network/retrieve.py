@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydicom.dataset import Dataset
 
-from workbench.entities import InstanceRef, PatientRef, Peer, Reference, Rows, SeriesRef, html_safe, uid_checked
+from workbench.entities import InstanceRef, PatientRef, Peer, Reference, Rows, SeriesRef, ae_title_checked, html_safe, uid_checked
 from workbench.errors import Cancelled, ContextRejected, InputError, NetworkError, StatusFailure, UidInvalid
 from workbench.network import _expected, contexts
 from workbench.network._conversation import Conversation, Response
@@ -141,6 +141,7 @@ def retrieve(  # noqa: PLR0913 - each is a choice of its own
     move_port: int = 0,
     relational: bool = False,
     expect: Iterable[InstanceRef] | None = None,
+    destination: str = "",
 ) -> RetrieveReport:
     """Fetch instances from a peer.
 
@@ -161,13 +162,15 @@ def retrieve(  # noqa: PLR0913 - each is a choice of its own
     cancel : callable, optional
         Polled; when it is true the peer is asked to stop (C-CANCEL). The rows say what was kept until then.
     move_port : int
-        The port at which C-MOVE brings instances to us: the one that the peer knows for ``peer.calling_ae_title``.
+        The port at which C-MOVE brings instances to us: the one that the peer knows for `destination`.
     relational : bool
         Whether a reference may lack the UIDs of the levels above. They are asked for, by a relational query or level by level;
         relational retrieval is proposed (PS3.4 C.5.2.1, C.5.3.1), and where it is granted instances of several series are
         asked for together.
     expect : iterable of InstanceRef, optional
         What the peer has of them, for C-GET and C-MOVE: then it is not asked what there is, which by default it is.
+    destination : str
+        The AE title to which C-MOVE sends, by default ``peer.calling_ae_title``: where storage has a title of its own.
 
     Returns
     -------
@@ -192,10 +195,11 @@ def retrieve(  # noqa: PLR0913 - each is a choice of its own
         may_move = way == "get"
     else:
         may_move = False
+    title = ae_title_checked(destination or peer.calling_ae_title, name="destination")
     start = time.monotonic()
     with Intake(into, progress=progress) as intake:
         told = None if expect is None else Expected.told(asked, expect)
-        task = _Task(peer, intake, cancel or _never, move_port, relational, told=told)
+        task = _Task(peer, intake, cancel or _never, move_port, relational, told=told, title=title)
         if relational:
             asked = task.completed(asked, via="web" if way == "web" else "dimse")
         way = task.run(way, asked, may_move=may_move)
@@ -227,6 +231,7 @@ class _Task:
     move_port: int
     relational: bool = False
     told: Expected | None = None
+    title: str = ""
     is_granted: bool = False
     unknown: list[str] = field(default_factory=list)
     expected: Expected = field(default_factory=Expected)
@@ -349,7 +354,7 @@ class _Task:
         extended = proposal(_MOVE, self.extended)
         with self._rows_tell(), conversing(self.peer, contexts.service(_MOVE), extended=extended) as conversation:
             known = frozenset(self.expected.instances) if self.expected.is_known else None
-            title, tls = self.peer.calling_ae_title, tls_of(self.peer)
+            title, tls = self.title, tls_of(self.peer)
             host = conversation.local_host
             with landing(self.intake, title=title, host=host, port=self.move_port, known=known, tls=tls) as port:
                 for one in self._requests(self.expected.wanted, conversation, _MOVE):
@@ -416,7 +421,7 @@ class _Task:
         remedy = ""
         if operation == "C-MOVE" and status in _DESTINATION_UNUSABLE:
             remedy = (
-                f"For C-MOVE the peer must know our AE title {self.peer.calling_ae_title!r} at this machine's address and port "
+                f"For C-MOVE the peer must know our AE title {self.title!r} at this machine's address and port "
                 f"{port}: ask its administrator to add that, or set calling_ae_title and move_port= to what it knows."
             )
         self.refused = self.refused or refusal(self.peer, operation, response, remedy=remedy)
