@@ -12,7 +12,7 @@ from workbench.conformance import check_claims
 from workbench.devices import attributes, objects, profile
 from workbench.devices.reading import load
 from workbench.entities import Severity
-from workbench.errors import InputError
+from workbench.errors import InputError, ProfileInvalid
 
 SC, OP = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.77.1.5.1"
 
@@ -91,6 +91,31 @@ source = "Table 5"
 title = "Other"
 columns = ["name", "tag", "vr", "presence"]
 rows = [["Patient ID", "(0010,0020)", "LO", "EMPTY"]]
+
+[[tables]]
+id = "iod-3"
+kind = "iod"
+source = "Table 6"
+title = "Secondary Capture"
+uid = "1.2.840.10008.5.1.4.1.1.7"
+columns = ["entity", "module", "usage", "presence", "table"]
+rows = [["Image", "Under conditions", "M", "", "conditions"]]
+
+[[tables]]
+id = "conditions"
+kind = "module"
+source = "Table 7"
+title = "Under conditions"
+columns = ["depth", "name", "tag", "vr", "type", "presence", "condition"]
+rows = [
+  [0, "Contrast/Bolus Agent", "(0018,0010)", "LO", "", "ANAP", "(0008,0008)[4] in FA | ICG"],
+  [0, "Planar Configuration", "(0028,0006)", "US", "", "COND", "(0028,0002) == 3"],
+  [0, "Acquisition Number", "(0020,0012)", "IS", "3", "", "(0008,0060) == OP"],
+  [0, "Laterality", "(0020,0060)", "CS", "2C", "", "(0008,0060) != OP"],
+  [0, "Rescale Type", "(0028,1054)", "LO", "1C", "", "(0028,1052) present"],
+  [0, "Source Image Sequence", "(0008,2112)", "SQ", "", "ANAP", ""],
+  [1, "Spatial Locations Preserved", "(0028,135A)", "CS", "", "ANAP", "(0028,2110) == 01"],
+]
 """
 
 
@@ -171,6 +196,62 @@ def test_the_message_names_table_presence_and_what_is_listed_and_no_value(system
     assert {finding.section for finding in findings} == {"PS3.2 A.8.1"}
     text = f"{findings!r} {messages}"
     assert not any(word in text for word in ("77", "Secret", "SECRET"))
+
+
+NOT_NOW = "it is there, but only if"
+
+
+@pytest.mark.parametrize(
+    ("other", "keyword", "value", "there", "absent"),
+    [
+        # condition true: may be there (ANAP, type 3), must be there (COND, 1C, 2C)
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "", "FA"]}, "ContrastBolusAgent", "x", None, None),
+        ({"SamplesPerPixel": 3}, "PlanarConfiguration", 0, None, LACKS),
+        ({"Modality": "OP"}, "AcquisitionNumber", 1, None, None),
+        ({"Modality": "CT"}, "Laterality", "L", None, LACKS),
+        ({"Modality": "OP", "RescaleIntercept": 0}, "RescaleType", "US", None, LACKS),
+        # condition false: may not be there
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "", "COLOR"]}, "ContrastBolusAgent", "x", NOT_NOW, None),
+        ({"ImageType": ["ORIGINAL", "PRIMARY"]}, "ContrastBolusAgent", "x", NOT_NOW, None),
+        ({"SamplesPerPixel": 1}, "PlanarConfiguration", 0, NOT_NOW, None),
+        ({}, "PlanarConfiguration", 0, NOT_NOW, None),
+        ({"Modality": "OP"}, "Laterality", "", NOT_NOW, None),
+        ({}, "RescaleType", "US", NOT_NOW, None),
+    ],
+)
+def test_what_has_a_condition_is_there_only_under_it(system, other, keyword, value, there, absent):
+    for state, expected in ((value, there), (None, absent)):
+        dataset = Dataset()
+        dataset.SOPClassUID = SC
+        for name, known in other.items():
+            setattr(dataset, name, known)
+        if state is not None:
+            setattr(dataset, keyword, state)
+        errors = found(dataset, system, "Table 6")
+        assert [path for path, _ in errors] == ([keyword] if expected else [])
+        assert all(message.startswith(expected.rstrip(".")) for _, message in errors)
+
+
+@pytest.mark.parametrize(("lossy", "errors"), [("01", []), ("00", ["SourceImageSequence[0].SpatialLocationsPreserved"])])
+def test_a_condition_of_an_item_may_lie_outside_it(system, lossy, errors):
+    dataset, item = Dataset(), Dataset()
+    dataset.SOPClassUID, dataset.LossyImageCompression, item.SpatialLocationsPreserved = SC, lossy, "YES"
+    dataset.SourceImageSequence = [item]
+    assert [path for path, _ in found(dataset, system, "Table 6")] == errors
+
+
+def test_the_message_of_a_condition_says_it_and_no_value(system):
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.ContrastBolusAgent = SC, "Secret"
+    (error,) = check_claims(dataset, system, source="Table 6").errors
+    assert error.message == (
+        "Table 7 has Contrast/Bolus Agent as ANAP present: it is there, but only if (0008,0008)[4] in FA | ICG."
+    )
+
+
+def test_a_condition_that_can_not_be_read_is_refused_when_the_profile_is(system):
+    with pytest.raises(ProfileInvalid, match="'videos only' is no condition"):
+        load(SYSTEM.replace("(0028,0002) == 3", "videos only"))
 
 
 @pytest.mark.parametrize(("keyword", "errors"), [(None, []), ("Exposure", [("KVP", LACKS)]), ("KVP", [])])

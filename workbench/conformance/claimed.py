@@ -12,7 +12,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
-from workbench.devices import Attribute, ObjectClass, Profile, attributes, objects
+from workbench.devices import Attribute, ObjectClass, Profile, attributes, condition, objects
 from workbench.entities import Finding, Findings, Severity
 from workbench.errors import InputError
 
@@ -31,6 +31,8 @@ _RULES: Mapping[str, tuple[bool, bool]] = {
     "ANAPEV": (False, False),
     "COND": (False, False),
 }
+#: Where a row with a condition must be there if this is true; the others may be.
+_IF_AND_ONLY_IF = frozenset({"COND", "1C", "2C"})
 
 
 def check_claims(dataset: Dataset, profile: Profile, *, source: str = "") -> Findings:
@@ -58,6 +60,15 @@ def check_claims(dataset: Dataset, profile: Profile, *, source: str = "") -> Fin
     ------
     InputError
         If the profile has no object of this SOP class, or none from that table.
+
+    Notes
+    -----
+    Where a row has a condition on other attributes of the object, it is held against it: an attribute that is ANAP, COND or of
+    type 1C, 2C or 3 may be there only where the condition is true, one that is COND or of type 1C or 2C may be absent only where
+    it is false. Not checked are conditions on what an object does not tell: how a system is configured (Laterality of the
+    Optos), what worklist or user said, what an image that is referred to is like (frames in presentation states), whether pixels
+    are compressed without loss (Derivation Description of the Optos), curved slabs of the Vereos console, and the default
+    repertoire in which Specific Character Set is left out.
     """
     uid = str(dataset.get("SOPClassUID", ""))
     claimed = [c for c in objects(profile) if c.uid == uid and source in {"", c.source}]
@@ -99,9 +110,13 @@ def _of_attribute(dataset: Dataset, attribute: Attribute, kinds: Mapping[tuple[i
         yield _error(f"{items[0][0]}ValueType", attribute, f"no item is {attribute.value.replace(' | ', ' or ')}")
     for place, item in of_kind:
         where = f"{place}{keyword_for_tag(tag) or BaseTag(tag)}"
+        is_due = condition(attribute.condition).holds(item, dataset) if attribute.condition else None
         if tag not in item:
-            if must_be:
+            if must_be or (is_due and (attribute.presence or attribute.type) in _IF_AND_ONLY_IF):
                 yield _error(where, attribute, "it is lacking")
+            continue
+        if is_due is False:
+            yield _error(where, attribute, f"it is there, but only if {attribute.condition}")
             continue
         element = item[tag]
         if element.is_empty:
@@ -119,7 +134,7 @@ def _is_of(item: Dataset, kind: Attribute) -> bool:
 
 
 def _error(where: str, attribute: Attribute, what: str) -> Finding:
-    presence = _presence(attribute)
+    presence = attribute.presence or (f"type {attribute.type}" if attribute.condition else _presence(attribute))
     return Finding(Severity.ERROR, where, "PS3.2 A.8.1", f"{attribute.source} has {attribute.name} as {presence} present: {what}.")
 
 

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from workbench.department._step import SUBJECT, Subject
-from workbench.devices import Attribute, Profile
+from workbench.devices import Attribute, Profile, condition
 from workbench.entities import Code
 from workbench.standard import coded
 
@@ -119,6 +119,9 @@ class Filler:
         for row in rows:
             if row.keyword == "SpecificCharacterSet":
                 dataset.SpecificCharacterSet = _character_set(dataset, row)
+        for row in rows:
+            if row.attribute.condition and row.keyword in dataset and not condition(row.attribute.condition).holds(dataset):
+                delattr(dataset, row.keyword)
 
     def _one(self, item: Dataset, row: Row, whole: Dataset) -> None:
         if row.presence == "EMPTY":

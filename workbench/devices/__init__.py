@@ -21,6 +21,7 @@ from workbench.devices.claims import (
     sop_classes,
     statuses,
 )
+from workbench.devices.conditions import Condition, condition
 from workbench.devices.lint import lint, violations
 from workbench.devices.overview import overview
 from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
@@ -29,6 +30,7 @@ from workbench.devices.reactions import reaction
 __all__ = [
     "Activity",
     "Attribute",
+    "Condition",
     "Context",
     "Entity",
     "Key",
@@ -41,6 +43,7 @@ __all__ = [
     "Status",
     "Table",
     "attributes",
+    "condition",
     "contexts",
     "keys",
     "lint",

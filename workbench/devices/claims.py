@@ -145,6 +145,8 @@ class Attribute:
         query), COPY and IMAGE (another object), FIXED, IMPLICIT; empty where the statement does not say.
     note : str
         What else the statement says of it.
+    condition : str
+        When it is there, where that is a matter of other attributes of the object; see :func:`workbench.devices.condition`.
     """
 
     module: str
@@ -157,6 +159,7 @@ class Attribute:
     origin: str
     source: str
     note: str = ""
+    condition: str = ""
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
@@ -324,6 +327,7 @@ def attributes(profile: Profile, *tables: str) -> Attributes:
         Attribute(
             table.title, path, row["name"], row.get("vr", ""), str(row.get("type", "")), str(row.get("value", "")),
             row.get("presence", ""), row.get("source", ""), table.source, row.get("note", ""),
+            row.get("condition", ""),
         )
         for table in map(profile.table, tables)
         for path, row in _nested(table)

@@ -11,6 +11,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
+from workbench.devices.conditions import condition
 from workbench.devices.profile import DOES, OF_A_TABLE, ROLES, SLIP_FORMS, Activity, Cell, Entity, Policy, Profile, Slip, Table
 from workbench.errors import ProfileInvalid
 
@@ -30,7 +31,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "parameters": ("parameter default", "configurable unit values setting note"),
         "message": ("name tag", "depth module vr type value presence source note"),
         "iod": ("entity module usage", "reference presence table note"),
-        "module": ("name tag", "depth vr type value presence source note"),
+        "module": ("name tag", "depth vr type value presence source note condition"),
         "mapping": ("name tag", "source source_tag target target_tag edited note"),
         "deidentification": ("name tag action", "value vr note"),
         "private": ("creator tag name", "depth vr vm value note"),
@@ -128,6 +129,11 @@ def _table(entry: dict[str, Any], sets: Mapping[str, tuple[str, ...]], profile: 
             raise ProfileInvalid(f"{where} has {len(row)} cells in row {number}, but {len(columns)} columns.")
         rows.append(tuple(_cell(cell, sets, where) for cell in row))
     _of_words(kind, columns, rows, where)
+    if kind == "module" and "condition" in columns:
+        place = columns.index("condition")
+        for row in rows:
+            if row[place]:
+                condition(str(row[place]))
     return Table(**{**entry, "columns": columns, "rows": tuple(rows)})
 
 
