@@ -230,6 +230,18 @@ def test_an_operation_ends_with_its_time(answering):
     assert time.monotonic() - began < 5
 
 
+def test_answers_without_their_unique_keys_are_no_reason_to_fall(answering):
+    def nameless(event):
+        for _ in range(2):
+            answer = Dataset()
+            answer.QueryRetrieveLevel, answer.Modality = event.identifier.QueryRetrieveLevel, "CT"
+            yield 0xFF00, answer
+
+    scanner = Modality("philips-vereos", archive=answering(nameless, STUDY_FIND), known_to=lambda _: None)
+    done = scanner.perform(activity("philips-vereos", "retrieve"))
+    assert (done.count, done.message) == (0, "There is nothing to fetch.")
+
+
 # ---------------------------------------------------------------- several queries of a worklist
 def asked_of(name, **how):
     with Server(None, ae_title="RIS", providers=[Worklist()]) as server, trace(values=True) as recorded:

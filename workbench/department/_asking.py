@@ -182,15 +182,18 @@ def a_series(profile: Profile, activity: devices.Activity, peer: Peer) -> tuple[
     """Return a series of CT images that a peer has, which is what a viewer opens, and what is in it: level by level."""
     for study in asked(profile, activity, peer, level="STUDY")[0]:
         modalities = study.get("ModalitiesInStudy")
-        if modalities and "CT" not in ([modalities] if isinstance(modalities, str) else list(modalities)):
+        is_other = modalities and "CT" not in ([modalities] if isinstance(modalities, str) else list(modalities))
+        if is_other or not study.get("StudyInstanceUID"):
             continue
         above = {_STUDY_UID: str(study.StudyInstanceUID)}
         for series in asked(profile, activity, peer, level="SERIES", values=above)[0]:
-            if series.get("Modality") == "CT":
+            if series.get("Modality") == "CT" and series.get("SeriesInstanceUID"):
                 uids = above[_STUDY_UID], str(series.SeriesInstanceUID)
                 images = asked(profile, activity, peer, level="IMAGE", values=above | {_SERIES_UID: uids[1]})[0]
                 return SeriesRef(*uids), [
-                    InstanceRef(*uids, str(image.get("SOPClassUID") or ""), str(image.SOPInstanceUID)) for image in images
+                    InstanceRef(*uids, str(image.get("SOPClassUID") or ""), str(image.SOPInstanceUID))
+                    for image in images
+                    if image.get("SOPInstanceUID")
                 ]
     return None
 
