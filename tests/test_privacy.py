@@ -17,14 +17,14 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from tests.conftest import free_port
-from workbench import conformance, deid, inspection, phantoms, quantification, rendering
+from workbench import conformance, deid, devices, inspection, phantoms, quantification, rendering
 from workbench.archive import Archive
-from workbench.department import Department
+from workbench.department import Department, scheduled
 from workbench.entities import Circle, Peer, StudyRef
 from workbench.errors import WorkbenchError
 from workbench.files import read, save
 from workbench.flows import Audit, annotate, exchange, pull, release
-from workbench.network import echo, find, retrieve, store
+from workbench.network import ProcedureSteps, Server, Worklist, echo, find, retrieve, store, trace
 
 WORKBENCH = str(Path(sys.executable).with_name("workbench"))
 #: what is not a value of a dataset: UIDs and AE titles may be logged, dates of the phantoms look like any number
@@ -372,3 +372,69 @@ def test_this_test_would_see_one(identities, instances):
     finally:
         log.removeHandler(handler)
     assert named(handler.of("workbench"), identities)
+
+
+PLANTED = {"PatientName": "Xqplanted^Zwname^^", "PatientID": "XQPATIENT77", "PatientBirthDate": "19010203",
+           "AccessionNumber": "XQACCESS5", "ReferringPhysicianName": "Xqreferrer^Vv"}  # fmt: skip
+PLANTED_TEXTS = {"xqplanted", "zwname", "xqpatient77", "19010203", "xqaccess5", "xqreferrer"}
+
+
+def test_no_system_at_its_work_names_a_patient(heard, capfd):
+    """The five systems with planted worklist items: neither logs, rows, reprs, traces nor standard error name anybody."""
+    before, said = len(heard.lines), []
+    with Department() as department:
+        for name, profile in devices.profiles().items():
+            system = department.modalities[name]
+            items = [spoiled(item, **PLANTED) for item in scheduled([profile])]
+            worklist = Worklist(items)
+            with Server(None, ae_title="RIS", providers=[worklist, ProcedureSteps(worklist)]) as ris, trace() as recorded:
+                system.ris = ris.peer
+                rows = system.run()
+                assert rows.complete, rows
+            planted = [d for d in system.made if "Xqplanted" in str(d.get("PatientName", ""))]
+            assert not items or planted, name  # what was planted went all the way
+            said += [repr(rows), rows._repr_html_(), *map(str, rows.records()), repr(system), system._repr_html_()]
+            said += [
+                repr(recorded),
+                recorded._repr_html_(),
+                repr(system.sent),
+                *map(str, system.sent.records() if system.sent else []),
+            ]
+            said += [repr(ris), ris._repr_html_(), repr(worklist)]
+        said += [repr(department.steps), repr(department.printer)]
+    said += [line for _, line in heard.lines[before:]]
+    said += list(capfd.readouterr())
+    assert len(said) > 200
+    assert named(said, PLANTED_TEXTS) == []
+
+
+def test_no_command_about_schedules_steps_commitment_or_films_names_a_patient(tmp_path):
+    """worklist, step, commit, print, device: standard output may hold what was asked for, standard error nothing."""
+    environment = os.environ | {"WORKBENCH_PEERS": str(tmp_path / "peers.toml"), "PYTHONWARNINGS": "default"}
+    item = spoiled(scheduled([devices.profile("topcon-sp1p")])[0], **PLANTED)
+    image = spoiled(phantoms.ct_series(1, rows=64)[0], **PLANTED, StudyInstanceUID=item.StudyInstanceUID)
+    save(image, tmp_path / "in" / "image.dcm")
+
+    def said(*arguments):
+        return subprocess.run([WORKBENCH, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    with Department(instances=[image]) as department:
+        department.worklist.add(item)
+        archive, ris, printer = (
+            f"{peer.ae_title}@{peer.host}:{peer.port}"
+            for peer in (department.peers[role] for role in ("archive", "ris", "printer"))
+        )
+        asked = said("worklist", ris, f"PatientID={PLANTED['PatientID']}", "--json")
+        assert PLANTED["PatientID"] in asked.stdout
+        begun = said("step", "begin", ris, "state.json", "--worklist", ris, "--match", f"PatientID={PLANTED['PatientID']}")
+        others = [
+            begun,
+            said("step", "finish", ris, "state.json", "in"),
+            said("commit", archive, "in", "--wait", "10"),
+            said("print", printer, "in"),
+            said("step", "begin", archive, "other.json", "--worklist", ris, "--match", f"PatientName={PLANTED['PatientName']}"),
+        ]
+    assert [done.returncode == 0 for done in others] == [True, True, True, True, False], [done.stderr for done in others]
+    texts = [asked.stderr, *(done.stderr for done in others), *(done.stdout for done in others)]
+    assert not [text for text in texts if "Traceback" in text]
+    assert named(texts, PLANTED_TEXTS) == []
