@@ -40,3 +40,18 @@ def test_the_study_it_retrieves_is_a_phantom():
 
     (uid,) = re.findall(r"--study (\S+)", README)
     assert uid == phantoms.pet_ct().ct[0].StudyInstanceUID
+
+
+def test_every_option_it_shows_is_one_of_its_command():
+    from typer.main import get_command
+
+    from workbench.cli import app
+
+    lines = re.findall(r"^\$ workbench (.*?)(?: +#.*| &.*)?$", README, re.MULTILINE)
+    for line in lines:
+        command, words = get_command(app), line.split()
+        while words and hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+    assert any("--trace" in line for line in lines)
