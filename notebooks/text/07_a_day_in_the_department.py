@@ -37,8 +37,7 @@ department
 # %%
 ris, archive, printer = department.peers["ris"], department.peers["archive"], department.peers["printer"]
 scheduled = network.worklist(ris)
-scheduled.table(["PatientID", "AccessionNumber", "ScheduledProcedureStepSequence.Modality",
-                 "ScheduledProcedureStepSequence.ScheduledStationAETitle", "RequestedProcedureDescription"])  # fmt: skip
+scheduled.table(["PatientID", "ScheduledProcedureStepSequence.Modality", "RequestedProcedureDescription"])
 
 # %% [markdown]
 # Keys match as in any query, and those of the step need no path:
@@ -56,7 +55,7 @@ network.worklist(ris, keys={"Modality": "PT", "PatientName": "Marchetti*"}).tabl
 scanner = department.modalities["philips-vereos"]
 with network.trace() as recorded:
     day = scanner.run()
-day.table()[["activity", "peer", "outcome", "count", "seconds", "message"]]
+day.table()[["activity", "peer", "outcome", "count", "message"]]
 
 # %% [markdown]
 # ## The performed step
@@ -64,7 +63,7 @@ day.table()[["activity", "peer", "outcome", "count", "seconds", "message"]]
 # *completed* at the end, with every series and instance that it made. After that nothing may change any more.
 
 # %%
-display(department.steps)
+display(department.steps.table()[["PatientID", "PerformedStationAETitle", "PerformedProcedureStepStatus"]])
 (mine,) = [item for item in department.worklist.items if item.StudyInstanceUID == scanner.item.StudyInstanceUID]
 mine.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus
 
@@ -91,7 +90,7 @@ except StatusFailure as refused:
 # %%
 wanted = [(str(image.SOPClassUID), str(image.SOPInstanceUID)) for image in scanner.made[:3]]
 commitment = network.commit(archive, [*wanted, (wanted[0][0], "1.2.3.4")])
-commitment.table()
+commitment.table()[["sop_instance_uid", "outcome", "message"]]
 
 # %% [markdown]
 # ## A film
