@@ -301,8 +301,11 @@ class Failing(Listening):
                     connection.send(pdu(3, bytes([0, 2, 3, 2] if self.how == "reject for now" else [0, 1, 1, 7])))
                     return
                 connection.accept()
-                connection.response()
-                if self.how == "abort":
+                request = connection.response()
+                if self.how == "abort after one":
+                    answer = command_set(e0002=request[0x0002], e0100=0x8020, e0120=request[0x0110], e0800=1, e0900=0xFF00)
+                    connection.message(connection.context_id, answer, ANSWER)
+                if self.how.startswith("abort"):
                     connection.send(pdu(7, bytes([0, 0, 2, 0])))
                 elif self.how == "stall":
                     connection.answer()
@@ -391,3 +394,14 @@ def test_who_it_says_that_it_is(scripted, name, activity):
         assert said[0x55].decode() == entity.implementation_version_name
         if entity.max_pdu_bytes:
             assert struct.unpack(">I", said[0x51]) == (entity.max_pdu_bytes,)
+
+
+@pytest.mark.parametrize(("name", "is_kept"), [("meddream-videostation", True), ("topcon-sp1p", False)])
+def test_what_has_come_of_a_worklist_before_it_was_aborted(failing, name, is_kept):
+    """VideoStation, Table 17: the pick-list gets what has come; of others the activity has failed."""
+    server = failing("abort after one")
+    profile, _ = talking(name)
+    system = Modality(profile, ris=server.peer)
+    done = system.perform(next(a for a in profile.activities if a.does == "worklist"))
+    assert (done.outcome, done.count) == ((Outcome.DONE, 1) if is_kept else (Outcome.FAILED, 0))
+    assert not is_kept or system.found.truncated

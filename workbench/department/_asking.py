@@ -14,10 +14,21 @@ from workbench import devices
 from workbench.devices import Entity, Key, Policy, Profile
 from workbench.entities import Calling, InstanceRef, Peer, SeriesRef, Timeouts
 from workbench.errors import AssociationRejected, InputError, NetworkError
-from workbench.network import EchoReport, Found, QueryOptions, Sending, echo, find
+from workbench.network import EchoReport, Found, QueryOptions, Sending, echo, find, worklist
 from workbench.standard import WORKLIST, Level, Model, storage_classes
 
-__all__ = ["a_series", "as_system", "asked", "deadline", "keeper_of", "keeping_on", "offered", "verified", "worklist_keys"]
+__all__ = [
+    "a_series",
+    "as_system",
+    "asked",
+    "deadline",
+    "keeper_of",
+    "keeping_on",
+    "offered",
+    "scheduled_items",
+    "verified",
+    "worklist_keys",
+]
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -99,6 +110,18 @@ def keeping_on(policy: Policy, ask: Callable[[], _T], *, pause: Callable[[float]
             log.info("attempt %d of %d at a connection failed", failures, attempts)
             pause(retry.wait_s(failures))
     return ask()
+
+
+def scheduled_items(profile: Profile, entity: str, peer: Peer, keys: Mapping[str, Any]) -> Found:
+    """Return what a worklist answers; what has come, where the statement logs a lost association and shows what there is."""
+    policy = profile.entity(entity).policy_of("worklist")
+    activities = {each.name for each in profile.activities if each.does == "worklist"}
+    events = [row for table in profile.of_kind("events", entity=entity) if table.activity in activities for row in table.records()]
+    partial = any(row.get("action") == "log" for row in events)
+    return keeping_on(
+        policy,
+        lambda: worklist(peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy), partial=partial),
+    )
 
 
 def verified(peer: Peer, policy: Policy, *, pause: Callable[[float], None] = time.sleep) -> EchoReport:

@@ -25,8 +25,8 @@ from workbench.department._asking import (
     asked,
     deadline,
     keeper_of,
-    keeping_on,
     offered,
+    scheduled_items,
     verified,
     worklist_keys,
 )
@@ -50,7 +50,6 @@ from workbench.network import (
     procedure_step,
     retrieve,
     store,
-    worklist,
 )
 
 __all__ = ["Modality"]
@@ -209,7 +208,7 @@ class Modality:
         entity = entity or self._entity_of("worklist")
         keys = worklist_keys(self.profile, entity, title=self._title(self.profile.entity(entity)), query=query, values=values)
         policy, peer = self.profile.entity(entity).policy_of("worklist"), self._as(entity, peer, self._named("worklist"))
-        found = keeping_on(policy, lambda: worklist(peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy)))
+        found = scheduled_items(self.profile, entity, peer, keys)
         return self._readable(found) if policy.unsupported_character_set == "discard" else found
 
     def acquire(self, activity: str = "") -> list[Dataset]:

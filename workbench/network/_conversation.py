@@ -242,7 +242,14 @@ class Conversation:
             is_stopping = idle and now <= stop_at < float("inf")  # one that has been asked to stop has time for that
             if now - heard > patience and not is_stopping:
                 raise self._timed_out(patience, idle=idle)
-            if self._read() and self._take() and not is_query:
+            try:
+                is_fresh = self._read() and self._take()
+            except AssociationAborted:
+                yield from self._before_the_end()
+                if self._is_over:
+                    return
+                raise
+            if is_fresh and not is_query:
                 heard, idle = now, 0
             while self._responses:
                 response = self._responses.popleft()
@@ -255,6 +262,12 @@ class Conversation:
                     return
             if came() != elsewhere:
                 elsewhere, heard, idle = came(), now, 0
+
+    def _before_the_end(self) -> Iterator[Response]:
+        """Yield the responses that had come when the association was aborted."""
+        while self._responses and not self._is_over:
+            self._is_over = self._responses[0].is_final
+            yield self._responses.popleft()
 
     def _read(self) -> bool:
         """Read what is there; False where nothing came within a moment."""

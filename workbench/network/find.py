@@ -334,7 +334,7 @@ class _Query:
                 yield response
 
 
-def by_dimse(
+def by_dimse(  # noqa: PLR0913 - what a query may be, each by its name
     peer: Peer,
     identifier: Dataset,
     sop_class_uid: str,
@@ -344,6 +344,7 @@ def by_dimse(
     options: QueryOptions = NOTHING,
     time_zone: str = "",
     progress: Callable[[int, int], None] | None = None,
+    partial: bool = False,
 ) -> _Answers:
     """Send a C-FIND request, or several where one would have to be relational and is not allowed to; collect the answers."""
     answers = _Answers(most)
@@ -361,7 +362,10 @@ def by_dimse(
                 for response in query.ask(peer, sop_class_uid, identifier):
                     answers.take_encoded(response)
     except NetworkError as error:
-        if not (answers.truncated or answers.cancelled) or isinstance(error, StatusFailure):
+        if partial and answers.datasets and not isinstance(error, StatusFailure):
+            answers.truncated = True
+            answers.notes["the association ended before the peer had said that these are all"] = None
+        elif not (answers.truncated or answers.cancelled) or isinstance(error, StatusFailure):
             raise _counted(error, len(answers.datasets)) from None
         if query.conversation is not None and query.conversation.was_left:
             answers.notes["the peer did not stop when it was asked to"] = None

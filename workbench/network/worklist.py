@@ -49,6 +49,7 @@ def worklist(
     only: bool = False,
     limit: int | None = None,
     cancel: Callable[[], bool] | None = None,
+    partial: bool = False,
 ) -> Found:
     """Ask a worklist what is scheduled.
 
@@ -65,6 +66,8 @@ def worklist(
         How many answers are enough.
     cancel : callable, optional
         Polled; when it is true the query is cancelled and what has come until then is returned.
+    partial : bool
+        Whether to return what has come, as truncated, where the association ends before the last answer.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def worklist(
         raise InputError(f"limit must be 1 or more, not {limit}.")
     identifier = worklist_identifier(keys, only=only)
     start = time.monotonic()
-    answers = by_dimse(as_peer(peer), identifier, WORKLIST, most=limit or MOST_RESULTS, cancel=cancel)
+    answers = by_dimse(as_peer(peer), identifier, WORKLIST, most=limit or MOST_RESULTS, cancel=cancel, partial=partial)
     asked = {".".join(worklist_path(name, strict=not only)): None for name in keys or {}}
     return answers.found("WORKLIST", columns_of(asked, identifier), time.monotonic() - start)
 
