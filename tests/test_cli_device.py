@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from workbench.cli import app
 from workbench.devices import lint, names, profile
+from workbench.network import Server
 
 
 def run(*arguments, code=0):
@@ -125,3 +126,29 @@ def test_help_reads_no_profile():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "0"]
+
+
+def test_each_activity_is_told_as_it_is_done_but_not_in_json(archive):
+    with Server(archive) as server:
+        arguments = ["device", "run", "topcon-sp1p", "--against", f"WORKBENCH@127.0.0.1:{server.port}", "--port", "0"]
+        done, quiet = CliRunner().invoke(app, arguments), CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.stderr.splitlines()[:2] == ["Verify Connectivity: done", "Query Modality Worklist: not here"]
+    assert "TP_AM_SP1P_001" in done.stdout
+    assert quiet.stderr == ""
+    assert [row["outcome"] for row in json.loads(quiet.stdout)][:2] == ["done", "not here"]
+
+
+@pytest.mark.parametrize("option", ["--port", "--listen"])
+def test_where_the_archive_knows_the_system_needs_an_archive(option):
+    refused = CliRunner().invoke(app, ["device", "run", "topcon-sp1p", option, "11115"])
+    assert "go with --against" in str(refused.exception)
+
+
+def test_a_provider_that_cannot_listen_leaves_no_folder(archive, tmp_path):
+    with Server(archive) as server:
+        folder = tmp_path / "kept"
+        refused = CliRunner().invoke(
+            app, ["device", "serve", "philips-vereos", "--port", str(server.port), "--folder", str(folder)]
+        )
+    assert "is in use" in str(refused.exception)
+    assert not folder.exists()
