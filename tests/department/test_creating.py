@@ -29,8 +29,6 @@ VEREOS = "philips-vereos"
 
 #: Where a statement can't be obeyed truthfully and legally: reviewed, with the reason.
 EXCEPTIONS = {
-    # composite images have two of three colours there; the phantom has something in all of them
-    ("optos-v2-vantage", "Table 15", "SamplesPerPixelUsed"),
     # absent where Modality is OP, says the statement; the standard has it of eyes, which come in pairs (PS3.3 C.7.3.1)
     ("topcon-sp1p", "section 8.1.1", "Laterality"),
     # Presentation LUT Shape is ALWAYS there, in colour images too; the standard has it for MONOCHROME2 only (PS3.3 C.8.17.2).

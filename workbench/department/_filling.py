@@ -211,7 +211,11 @@ class Filler:
         if row.keyword == "ReferencedImageSequence":  # of a presentation state: all its images (PS3.3 C.10.4)
             series = whole.get("ReferencedSeriesSequence") or ()
             return [deepcopy(image) for one in series for image in one.get("ReferencedImageSequence") or ()] or None
-        many = int(whole.get("SamplesPerPixel", 1)) if row.keyword == "ChannelDescriptionCodeSequence" else 1
+        many = (
+            int(whole.get("SamplesPerPixelUsed") or whole.get("SamplesPerPixel", 1))
+            if row.keyword == "ChannelDescriptionCodeSequence"
+            else 1
+        )
         made = [self._item(row, number, whole) for number in range(many)]
         return [item for item in made if item is not None] or None
 

@@ -165,7 +165,9 @@ def _scan() -> phantoms.PetCt:
 def _fundus(_profile: Profile, _step: Step, rows: Mapping[str, Row]) -> list[Dataset]:
     made = [phantoms.fundus(eye) for eye in ("R", "L")]
     for dataset in made:
-        pixels = np.frombuffer(dataset.PixelData, np.uint8).reshape(1, dataset.Rows, dataset.Columns, 3)
+        pixels = np.frombuffer(dataset.PixelData, np.uint8).reshape(1, dataset.Rows, dataset.Columns, 3).copy()
+        if "SamplesPerPixelUsed" in rows:  # two lasers, red and green: the third sample holds nothing (PS3.3 C.7.6.3.1.9)
+            pixels[..., 2], dataset.SamplesPerPixelUsed = 0, 2
         dataset.PixelData = _turned(dataset, pixels, rows).tobytes()
         _framed(dataset, rows)
     return made
