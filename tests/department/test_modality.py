@@ -212,3 +212,12 @@ def test_it_shows_itself():
     shown = Modality("topcon-sp1p")._repr_html_()
     assert "Query Modality Worklist" in shown
     assert "section 4.2.2.2.5" in shown
+
+
+def test_what_is_to_be_acquired_is_acquired_though_nobody_keeps_the_step(department):
+    with Server(None, ae_title="RIS", providers=[Worklist(scheduled([devices.profile("philips-vereos")]))]) as ris:
+        scanner = Modality("philips-vereos", ris=ris.peer)
+        rows = {row.does: row for row in scanner.run()}
+    assert scanner.made
+    assert "The step could not be begun" in rows["acquire"].message
+    assert rows["step"].outcome is Outcome.FAILED

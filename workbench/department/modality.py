@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -34,10 +33,10 @@ from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
-from workbench.department.performed import Activities, Done, Outcome
+from workbench.department.performed import Activities, Done, NotHere, Outcome, Told, counted
 from workbench.devices import Activity, Entity, Policy, Profile
 from workbench.entities import Peer, StudyRef, html_safe
-from workbench.errors import BuildRefused, WorkbenchError
+from workbench.errors import BuildRefused, NetworkError, WorkbenchError
 from workbench.network import (
     Found,
     Sending,
@@ -123,6 +122,7 @@ class Modality:
         self.made: list[Dataset] = []
         self.fetched: list[Dataset] = []
         self._step: procedure_step.ProcedureStep | None = None
+        self._not_begun = ""
         self._began, self._study_uid = datetime.now(), generate_uid()  # noqa: DTZ005 - DICOM has local times
 
     def __repr__(self) -> str:
@@ -160,18 +160,18 @@ class Modality:
 
     def perform(self, activity: Activity) -> Done:
         """Perform one activity of the profile and say what became of it."""
-        acts: dict[str, Callable[[Activity], _Told]] = {
+        acts: dict[str, Callable[[Activity], Told]] = {
             "verify": self._verify, "worklist": self._worklist, "query": self._query, "retrieve": self._retrieve,
             "receive": self._receive, "acquire": self._acquire, "store": self._store, "step": self._report,
             "commit": self._commit, "print": self._print,
         }  # fmt: skip
         act, began = acts.get(activity.does), time.monotonic()
         try:
-            told = act(activity) if act else _Told(Outcome.NOT_YET, 0, "The workbench does not do this yet.")
-        except _NotHere as lacking:
-            told = _Told(Outcome.NOT_HERE, 0, str(lacking))
+            told = act(activity) if act else Told(Outcome.NOT_YET, 0, "The workbench does not do this yet.")
+        except NotHere as lacking:
+            told = Told(Outcome.NOT_HERE, 0, str(lacking))
         except WorkbenchError as error:
-            told = _Told(Outcome.FAILED, 0, str(error), self._other_side(activity))
+            told = Told(Outcome.FAILED, 0, str(error), self._other_side(activity))
         log.info("%s: %s %s, %d", self.profile.name, activity.name, told.outcome, told.count)
         return Done(
             activity.name, activity.does, activity.entity, told.peer, self._calling(activity, told), told.outcome, told.count,
@@ -287,29 +287,32 @@ class Modality:
             yield server, archive
 
     # ------------------------------------------------------------ one kind of activity each
-    def _verify(self, activity: Activity) -> "_Told":
+    def _verify(self, activity: Activity) -> Told:
         peer = self._as(activity.entity, self._needed("archive"), activity.name)
         report = verified(peer, self._policy(activity))
-        return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
+        return Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
 
-    def _worklist(self, activity: Activity) -> "_Told":
+    def _worklist(self, activity: Activity) -> Told:
         peer = self._needed("ris")
         self.found = self.ask(peer, activity.entity)
         self.item = self.found[0] if self.found else None
-        return _Told(Outcome.DONE, len(self.found), f"{_count(len(self.found), 'item')} scheduled.", peer.ae_title)
+        return Told(Outcome.DONE, len(self.found), f"{counted(len(self.found), 'item')} scheduled.", peer.ae_title)
 
-    def _acquire(self, activity: Activity) -> "_Told":
+    def _acquire(self, activity: Activity) -> Told:
         entity = self._entity_of("step")
         if self.ris is not None and self.item is not None and self._step is None and entity:
-            self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
+            try:
+                self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
+            except NetworkError as error:  # what is to be acquired is acquired all the same
+                self._not_begun = f" The step could not be begun: {error}"
         made, refused = self._created(activity.name)
-        told = " ".join((f"{_count(len(made), 'instance')} made.", *map(str, refused)))
-        return _Told(Outcome.FAILED if refused else Outcome.DONE, len(made), told)
+        told = " ".join((f"{counted(len(made), 'instance')} made.{self._not_begun}", *map(str, refused)))
+        return Told(Outcome.FAILED if refused else Outcome.DONE, len(made), told)
 
-    def _store(self, activity: Activity) -> "_Told":
+    def _store(self, activity: Activity) -> Told:
         peer = self._needed("archive")
         if not self.made:
-            return _Told(Outcome.NOTHING, 0, "There is nothing to send.", peer.ae_title)
+            return Told(Outcome.NOTHING, 0, "There is nothing to send.", peer.ae_title)
         statuses = devices.statuses(self.profile, entity=activity.entity, activity=activity.name)
         policy = self._policy(activity)
         self.sent = store(
@@ -318,15 +321,17 @@ class Modality:
         )  # fmt: skip
         troubles = self.sent.troubles
         outcome = Outcome.FAILED if troubles else Outcome.DONE
-        message = troubles[0].message if troubles else f"{_count(len(self.sent), 'instance')} stored."
-        return _Told(outcome, len(self.sent) - len(troubles), message, peer.ae_title)
+        message = troubles[0].message if troubles else f"{counted(len(self.sent), 'instance')} stored."
+        return Told(outcome, len(self.sent) - len(troubles), message, peer.ae_title)
 
-    def _report(self, activity: Activity) -> "_Told":
+    def _report(self, activity: Activity) -> Told:
         peer = self._needed("ris")
+        if self._step is None and self._not_begun:
+            return Told(Outcome.FAILED, 0, self._not_begun.strip(), peer.ae_title)
         if self._step is None:
-            return _Told(Outcome.NOTHING, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
+            return Told(Outcome.NOTHING, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
         self._step = self._told_ended(self._as(activity.entity, peer, activity.name), self._step)
-        return _Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
+        return Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
 
     def _told_begun(self, peer: Peer, item: Dataset) -> procedure_step.ProcedureStep:
         """Tell what the statement lists of a step that begins; where it lists nothing, what is usual."""
@@ -345,19 +350,19 @@ class Modality:
             return procedure_step.finish(peer, begun, series=procedure_step.performed_series(self.made), ended=ended)
         return procedure_step.finish(peer, begun, attributes=_by_keyword(told), ended=ended)
 
-    def _query(self, activity: Activity) -> "_Told":
+    def _query(self, activity: Activity) -> Told:
         peer = self._as(activity.entity, self._needed("archive"), activity.name)
         self.found, told = asked(self.profile, activity, peer)
-        return _Told(Outcome.DONE, len(self.found), told, peer.ae_title)
+        return Told(Outcome.DONE, len(self.found), told, peer.ae_title)
 
-    def _retrieve(self, activity: Activity) -> "_Told":
+    def _retrieve(self, activity: Activity) -> Told:
         archive = self._needed("archive")
         if self.known_to is None and not self.port:
-            return _Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
+            return Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
         querying = next(each for each in self.profile.activities if each.does == "query")
         wanted = a_series(self.profile, querying, self._as(querying.entity, archive, querying.name))
         if wanted is None:
-            return _Told(Outcome.NOTHING, 0, "There is nothing to fetch.", archive.ae_title)
+            return Told(Outcome.NOTHING, 0, "There is nothing to fetch.", archive.ae_title)
         peer, port = self._as(activity.entity, archive, activity.name), self.port or free_port()
         keeper = keeper_of(self.profile)
         title = self._title(keeper) if keeper else peer.calling_ae_title
@@ -371,9 +376,9 @@ class Modality:
             )  # fmt: skip
             self.fetched = [kept.open(ref) for ref in kept]
         count, outcome = len(self.fetched), Outcome.DONE if report.complete else Outcome.FAILED
-        return _Told(outcome, count, f"{_count(count, 'instance')} came.", peer.ae_title)
+        return Told(outcome, count, f"{counted(count, 'instance')} came.", peer.ae_title)
 
-    def _receive(self, activity: Activity) -> "_Told":
+    def _receive(self, activity: Activity) -> Told:
         """Be asked: the system's own provider runs, and each service that it accepts in this activity is used once."""
         accepted = {c.uid for c in devices.contexts(self.profile, entity=activity.entity, role="SCP", activity=activity.name)}
         sent = [d for d in (*self.made, *self.fetched, phantoms.fundus()) if str(d.SOPClassUID) in accepted][:1]
@@ -384,47 +389,47 @@ class Modality:
                 return self._asked(server, archive, moves=bool(accepted & _MOVE))
             if not sent:
                 report = echo(server.peer)
-                return _Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, server.ae_title)
+                return Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, server.ae_title)
             stored = store(server.peer, sent)
-            told = stored.troubles[0].message if stored.troubles else f"{_count(len(stored), 'instance')} received."
-            return _Told(Outcome.DONE if stored.complete else Outcome.FAILED, len(stored), told, server.ae_title)
+            told = stored.troubles[0].message if stored.troubles else f"{counted(len(stored), 'instance')} received."
+            return Told(Outcome.DONE if stored.complete else Outcome.FAILED, len(stored), told, server.ae_title)
 
-    def _asked(self, server: Server, archive: Archive, *, moves: bool) -> "_Told":
+    def _asked(self, server: Server, archive: Archive, *, moves: bool) -> Told:
         if not moves:
             found = find(server.peer, level="STUDY")
-            return _Told(Outcome.DONE, len(found), f"{_count(len(found), 'study')} told.", server.ae_title)
+            return Told(Outcome.DONE, len(found), f"{counted(len(found), 'study')} told.", server.ae_title)
         port = free_port()
         server.know(Peer("asker", "ASKER", port=port))
         peer = server.peer.but(calling_ae_title="ASKER")
         got: list[bytes] = []
         for ref in archive:
             retrieve(peer, StudyRef(ref.study_instance_uid), into=got.append, method="move", move_port=port)
-        return _Told(Outcome.DONE, len(got), f"{_count(len(got), 'instance')} sent.", server.ae_title)
+        return Told(Outcome.DONE, len(got), f"{counted(len(got), 'instance')} sent.", server.ae_title)
 
-    def _commit(self, activity: Activity) -> "_Told":
+    def _commit(self, activity: Activity) -> Told:
         peer = self._needed("archive")
         if not self.made:
-            return _Told(Outcome.NOTHING, 0, "There is nothing to be committed.", peer.ae_title)
+            return Told(Outcome.NOTHING, 0, "There is nothing to be committed.", peer.ae_title)
         wait_s = self._policy(activity).idle_s or _WAIT_S
         report = commit(self._as(activity.entity, peer, activity.name), self.made, wait_s=wait_s, listen=self.listen)
         count = report.counts().get("committed", 0)
-        told = next((row.message for row in report if row.outcome != "committed"), f"{_count(count, 'instance')} committed.")
-        return _Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
+        told = next((row.message for row in report if row.outcome != "committed"), f"{counted(count, 'instance')} committed.")
+        return Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
 
-    def _print(self, activity: Activity) -> "_Told":
+    def _print(self, activity: Activity) -> Told:
         """Print one film of each kind, gray and colour, that the system prints."""
         peer = self._needed("printer")
         jobs = printable(self.profile, activity, (*self.fetched, *self.made))
         if not jobs:
-            return _Told(Outcome.NOTHING, 0, "There is nothing to print.", peer.ae_title)
+            return Told(Outcome.NOTHING, 0, "There is nothing to print.", peer.ae_title)
         as_system, films = self._as(activity.entity, peer, activity.name), 0
         for images, layout in jobs:
             report = print_films(as_system, self.profile, activity, images, layout=layout)
             films += report.films
             if report.troubles:
-                return _Told(Outcome.FAILED, films, str(report.troubles[0].text), peer.ae_title)
+                return Told(Outcome.FAILED, films, str(report.troubles[0].text), peer.ae_title)
         count = sum(len(images) for images, _ in jobs)
-        return _Told(Outcome.DONE, films, f"{_count(count, 'image')} on {_count(films, 'film')}.", peer.ae_title)
+        return Told(Outcome.DONE, films, f"{counted(count, 'image')} on {counted(films, 'film')}.", peer.ae_title)
 
     def _other_side(self, activity: Activity) -> str:
         """Return the AE title of whom an activity talks to."""
@@ -432,7 +437,7 @@ class Modality:
         peer: Peer | None = getattr(self, role)
         return peer.ae_title if peer and activity.does != "receive" else ""
 
-    def _calling(self, activity: Activity, told: "_Told") -> str:
+    def _calling(self, activity: Activity, told: Told) -> str:
         """Return the AE title under which an activity has called."""
         calls = told.peer and activity.entity and activity.does not in {"acquire", "receive"}
         return self._title(self.profile.entity(activity.entity)) if calls else ""
@@ -440,7 +445,7 @@ class Modality:
     def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
         peer: Peer | None = getattr(self, role)
         if peer is None:
-            raise _NotHere(f"No {role} was given.")
+            raise NotHere(f"No {role} was given.")
         return peer
 
     # ------------------------------------------------------------ how the profile says it is done
@@ -479,20 +484,3 @@ def _by_keyword(dataset: Dataset) -> dict[str, Any]:
 def _terms(dataset: Dataset) -> list[str]:
     value = dataset.get("SpecificCharacterSet") or ""
     return [value] if isinstance(value, str) else [str(term) for term in value]
-
-
-@dataclass(frozen=True)
-class _Told:
-    outcome: Outcome
-    count: int
-    message: str
-    peer: str = ""
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
-
-
-class _NotHere(Exception):
-    pass

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from workbench.entities import Rows
 
-__all__ = ["Activities", "Done", "Outcome"]
+__all__ = ["Activities", "Done", "NotHere", "Outcome", "Told", "counted"]
 
 
 class Outcome(StrEnum):
@@ -70,3 +70,29 @@ class Activities(Rows[Done]):
     def complete(self) -> bool:
         """Whether none has failed."""
         return all(row.outcome is not Outcome.FAILED for row in self)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one kind of activity says of itself: outcome, count, message, AE title of the other side."""
+
+    outcome: Outcome
+    count: int
+    message: str
+    peer: str = ""
+
+
+class NotHere(Exception):
+    """Nobody was given to talk to."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "study"), counted(2, "study")
+    ('1 study', '2 studies')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
