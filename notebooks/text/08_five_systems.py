@@ -70,7 +70,7 @@ table[(table != "").sum(axis=1) >= 3]
 findings = pd.concat(
     [devices.lint(p).table().assign(system=name) for name, p in profiles.items()], ignore_index=True
 )
-findings.groupby(["system", "severity"]).size().unstack(fill_value=0)
+pd.crosstab(findings.system, findings.severity)
 
 # %%
 some = findings[findings.severity == "error"]  # UIDs, tags, representations, roles: what peers rely on
