@@ -1,6 +1,7 @@
 """The providers of the five systems: they accept, grant, answer and refuse what their statements say (C04)."""
 
 import contextlib
+import copy
 import os
 import signal
 import subprocess
@@ -250,3 +251,17 @@ def test_a_command_refuses_a_system_that_accepts_nothing():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode
     assert "accepts no associations" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("meddream-videostation", 0x0110), ("philips-vereos", 0xC000), ("canon-vitrea-read", 0xC111)]
+)
+def test_a_store_that_fails_is_told_as_the_statement_has_it(name, status):
+    """Table 24 and Table 49 have one failure each; Vitrea's statement has no statuses, so ours are told."""
+    image = ct_series(1, rows=16)[0]
+    other = copy.deepcopy(image)
+    other.StudyDescription = "Something else"
+    with Modality(name).receiving() as (server, _):
+        assert store(server.peer, [image]).complete
+        (row,) = store(server.peer, [other])
+    assert row.status == status

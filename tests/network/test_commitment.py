@@ -102,7 +102,8 @@ def test_many_ask_at_once_and_each_hears_of_its_own(archive):
     for number, found in got.items():
         assert [str(row.outcome) for row in found] == ["committed"] * (8 - number) + ["failed"]
         assert found[-1].sop_instance_uid == f"1.2.3.{number}"
-    assert set(commitment.table().reported) == {"same association"}
+    # who has its report may leave before its answer has been read
+    assert set(commitment.table().reported) <= {"same association", "no answer"}
 
 
 def test_cancelled_at_once(archive):

@@ -23,6 +23,7 @@ _OPERATIONS = {
     "1.2.840.10008.5.1.4.1.2.1.2": "MOVE", "1.2.840.10008.5.1.4.1.2.2.2": "MOVE",
     "1.2.840.10008.5.1.4.1.2.1.3": "GET", "1.2.840.10008.5.1.4.1.2.2.3": "GET",
 }  # fmt: skip
+_VERIFICATION = "1.2.840.10008.1.1"
 _LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 _NO_LIMIT, _SHORTEST_PDU, _USUAL_PDU = 1_000, 4_096, 16_384
 
@@ -61,10 +62,13 @@ def query_policy(profile: Profile, entity: str) -> QueryPolicy:
         }
         for level in _LEVELS
     }
+    storing = {context.uid for context in devices.contexts(profile, entity=entity, role="SCP")} - {*_OPERATIONS, _VERIFICATION}
+    stores = {context.activity for context in devices.contexts(profile, entity=entity, role="SCP") if context.uid in storing}
     statuses = {
-        _OPERATIONS[table.uid]: frozenset(int(row["code"], 16) for row in table.records() if _is_number(row["code"]))
-        for table in profile.of_kind("statuses", entity=entity, role="SCP")
-        if table.uid in _OPERATIONS
+        operation: frozenset(int(row["code"], 16) for row in table.records() if _is_number(row["code"]))
+        for table in profile.of_kind("statuses", entity=entity)
+        if table.role != "SCU"
+        and (operation := _OPERATIONS.get(table.uid) or ("STORE" if not table.uid and table.activity in stores else ""))
     }
     return QueryPolicy(grants=grants, keys=keys if known else None, statuses=statuses or None)
 

@@ -72,6 +72,7 @@ _RETRIEVAL = QueryOptions(relational=True)
 #: Specific Character Set, Query/Retrieve Level and View, Timezone Offset: how to read the keys (PS3.4 C.4.1.1.3).
 _NO_KEYS = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080201})
 _KEYS_UNSUPPORTED, _UNABLE = 0xFF01, 0xC000
+_PROCESSING_FAILURE = 0x0110  # PS3.7 C.5.21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +92,8 @@ class QueryPolicy:
         To answer as another system would: the keys that it supports at each level, and whether it matches them. Others are
         neither matched nor returned, and a value of one that is not matched selects nothing (PS3.4 C.2.2.1.3).
     statuses : mapping of str to collection of int, optional
-        To answer as another system would: the statuses that it has for FIND, MOVE or GET. Instead of another failure it
-        answers 0xC000 where it has that, instead of 0xFF01 it answers 0xFF00.
+        To answer as another system would: the statuses that it has for FIND, MOVE, GET or STORE. Instead of another failure it
+        answers 0xC000 or 0x0110, whichever it has, instead of 0xFF01 it answers 0xFF00.
 
     Raises
     ------
@@ -138,8 +139,8 @@ class QueryPolicy:
         known = None if self.statuses is None else self.statuses.get(operation)
         if not known or status in known:
             return status
-        instead = 0xFF00 if status == _KEYS_UNSUPPORTED else _UNABLE
-        return instead if instead in known else status
+        several = (0xFF00,) if status == _KEYS_UNSUPPORTED else (_UNABLE, _PROCESSING_FAILURE)
+        return next((instead for instead in several if instead in known), status)
 
 
 def agreed(

@@ -155,6 +155,8 @@ class StoreReceiver:
         Sends the bytes of a PDU.
     source_ae_title : str
         Who sends.
+    told : callable
+        The status that is answered where another system would answer it.
     """
 
     def __init__(
@@ -164,7 +166,9 @@ class StoreReceiver:
         receive: Callable[..., Sink],
         answer: Callable[[bytes], None],
         source_ae_title: str,
+        told: Callable[[int], int] = int,
     ) -> None:
+        self._told = told
         self._contexts, self._receive, self._answer, self._source = contexts, receive, answer, source_ae_title
         self._command, self._raw = bytearray(), bytearray()
         self._passing_id = self._passed_bytes = 0
@@ -268,7 +272,7 @@ class StoreReceiver:
             log.warning(
                 "%s: %s refused with 0x%04X, %d bytes: %s", one_line(self._source), named, status, storing.size_bytes, comment
             )
-        self._answer(store_response(storing.request, storing.context_id, status, comment=comment))
+        self._answer(store_response(storing.request, storing.context_id, self._told(status), comment=comment))
 
 
 class _Storing:

@@ -360,7 +360,10 @@ class Server:
             source = ""
         log.info("%s: associated, %d contexts", association.caller, len(contexts))
         receive = self.archive.receiving if self.archive is not None else _nowhere
-        return StoreReceiver(contexts, receive=receive, answer=association.send_bytes, source_ae_title=source)
+        return StoreReceiver(
+            contexts, receive=receive, answer=association.send_bytes, source_ae_title=source,
+            told=lambda status: self.queries.answered("STORE", status),
+        )  # fmt: skip
 
     def _known_as(self, title: str) -> Peer | None:
         return next((peer for peer in reversed(self._known) if peer.ae_title == title), None)
