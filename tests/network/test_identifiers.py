@@ -10,6 +10,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
+from tests.network.scripted import EXPLICIT, IMPLICIT
 from workbench.network._identifiers import identifier
 from workbench.network._items import ItemEncoder
 
@@ -63,7 +64,7 @@ def test_items_are_encoded_as_pydicom_would(is_implicit):
     step.Modality, step.ScheduledStationName = "", ""
     keys.PatientName, keys.PatientID, keys.AccessionNumber, keys.ScheduledProcedureStepSequence = "", "", "", [step]
     remembered = {}
-    encode = ItemEncoder(keys, is_implicit=is_implicit, remembered=remembered)
+    encode = ItemEncoder(keys, syntax=IMPLICIT if is_implicit else EXPLICIT, remembered=remembered)
     scheduled = item()
     read = read_dataset(BytesIO(encode(scheduled)), is_implicit, is_little_endian=True)
     assert read.SpecificCharacterSet == "ISO_IR 192"
@@ -80,7 +81,7 @@ def test_an_item_that_came_in_another_character_set_is_answered_in_that():
     scheduled, keys = Dataset(), Dataset()
     scheduled.update({element.tag: element for element in came})
     keys.PatientName = keys.RequestedProcedureDescription = ""
-    answer = ItemEncoder(keys, is_implicit=False, remembered={})(scheduled)
+    answer = ItemEncoder(keys, syntax=EXPLICIT, remembered={})(scheduled)
     read = read_dataset(BytesIO(answer), is_implicit_VR=False, is_little_endian=True)
     assert (read.SpecificCharacterSet, str(read.PatientName)) == ("ISO_IR 100", "Müller^Jörg")
     assert read.RequestedProcedureDescription == "Größe"
