@@ -229,7 +229,7 @@ def test_the_commands_of_the_readme_exist(desk):
     ]
     assert len(lines) >= 7
     for words in lines:
-        shown = desk.run(*words[: 2 if words[0] == "peers" else 1], "--help").stdout
+        shown = desk.run(*words[: 2 if words[0] in {"peers", "device", "step"} else 1], "--help").stdout
         assert [word for word in words if word.startswith("--") and word not in shown] == []
 
 
