@@ -15,7 +15,7 @@ from workbench import phantoms
 from workbench.archive import Archive
 from workbench.entities import StudyRef
 from workbench.errors import NetworkError
-from workbench.network import Server, Trace, echo, find, retrieve, security, store, trace, worklist
+from workbench.network import Commitment, Server, Trace, commit, echo, find, free_port, retrieve, security, store, trace, worklist
 from workbench.network._wire import Message, Notice, Pdu, Stream, negotiation
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
@@ -152,6 +152,33 @@ def test_a_server_records_into_a_trace_of_its_own(archive, images):
         store(server.peer, images[:2])
     assert [row.direction for row in recorded.rows if row.name == "C-STORE-RQ"] == ["received"] * 2
     assert names(recorded)[-1] == "connection"
+
+
+def test_a_server_records_what_it_sends_for_a_c_move(archive, images, tmp_path):
+    recorded, port = Trace(), free_port()
+    with Server(archive, ae_title="DOOR", trace=recorded) as server, Archive(tmp_path / "here") as here:
+        server.know(server.peer.but(ae_title="WORKBENCH", port=port))
+        assert store(server.peer, images).complete
+        study = StudyRef(str(images[0].StudyInstanceUID))
+        assert retrieve(server.peer, [study], into=here, method="move", move_port=port).complete
+    asked, ended = ([row for row in recorded.rows if row.name == name][-1] for name in ("C-MOVE-RQ", "C-MOVE-RSP"))
+    sent = [row for row in recorded.rows if row.name == "C-STORE-RQ" and row.direction == "sent"]
+    assert {row.sop_instance_uid for row in sent} == {str(image.SOPInstanceUID) for image in images}
+    assert {row.association for row in sent} == {asked.association + 1}
+    assert asked.seconds < sent[0].seconds < ended.seconds
+
+
+@pytest.mark.parametrize("report", ["same", "new"])
+def test_a_server_records_its_reports_of_storage_commitment(archive, images, report):
+    recorded, port = Trace(), free_port()
+    keeper = Commitment(archive, report=report)
+    with Server(archive, ae_title="DOOR", trace=recorded, providers=[keeper]) as server:
+        server.know(server.peer.but(ae_title="WORKBENCH", port=port))
+        assert store(server.peer, images).complete
+        assert commit(server.peer, images, listen=port, wait_s=20).complete
+    said = {row.name: (row.association, row.direction) for row in recorded.rows if row.name.startswith("N-")}
+    assert said["N-ACTION-RQ"] == (2, "received")
+    assert said["N-EVENT-REPORT-RQ"] == (2 if report == "same" else 3, "sent")
 
 
 def test_a_rejection_is_told_in_words(server):

@@ -40,7 +40,7 @@ from workbench.network._connection import ASSOCIATE_RQ as PDU_ASSOCIATE_RQ
 from workbench.network._connection import P_DATA as PDU_P_DATA
 from workbench.network._connection import Closed, Connection
 from workbench.network._secure import secured
-from workbench.network._tap import Watcher, tapped
+from workbench.network._tap import WATCHER, Watcher, tapped
 from workbench.network.receiving import StoreReceiver, Violation, one_line
 from workbench.network.security import subject
 
@@ -213,6 +213,8 @@ class Acceptor(Association):
         #: The subject of the certificate that was shown and verified, and the user who was identified; empty without.
         self.certificate = self.user = ""
         self.poll_s = 1.0  # how long to wait for a message before a moment counts as idle
+        #: Who also sees the associations that are opened on its behalf, such as those of a C-MOVE.
+        self.watcher: Watcher | None = None
         #: Held while a message is sent: the PDUs of two messages do not mix (PS3.8 E).
         self.turn = threading.RLock()
 
@@ -237,6 +239,7 @@ class Acceptor(Association):
 
     def run_reactor(self) -> None:
         """Wait for the request, negotiate, serve until it is over, and leave nothing behind."""
+        WATCHER.set(self.watcher)  # of this thread, which ends with it
         try:
             self.link.connection.secure(within_s=self.acse_timeout or 0)
             if shown := self.link.connection.certificate:
@@ -401,6 +404,7 @@ class Entrance(AssociationServer):
         if self._tls is not None:
             connection.settimeout(self._timeouts.acse_s)
             connection = secured(connection, self._tls, server_side=True)
+        association.watcher = self.watcher
         tap = tapped(connection, watcher=self.watcher, is_caller=False)
         association.link = _Link(association, tap, patience_s=self._timeouts.network_s, max_pdu_bytes=self.ae.maximum_pdu_size)
         association.set_socket(association.link)

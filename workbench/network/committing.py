@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -73,6 +74,7 @@ class _Job:
     is_taken: bool = False
     reported: str = "waits"
     since: float = field(default_factory=time.monotonic)
+    context: Context = field(default_factory=copy_context)  # whoever records the request records the report
 
     @property
     def failed(self) -> int:
@@ -262,7 +264,7 @@ class Commitment:
             self._told(job, f"not reported: {'the association ended' if self._report == 'same' else no_address}")
             return
         peer = peer.but(calling_ae_title=job.ours)  # the same as on the association of the request (PS3.4 J.3.3.1.2)
-        threading.Thread(target=self._deliver, args=(peer, job), name="workbench-report", daemon=True).start()
+        threading.Thread(target=job.context.run, args=(self._deliver, peer, job), name="workbench-report", daemon=True).start()
 
     def _deliver(self, peer: Peer, job: _Job) -> None:
         trouble = ""

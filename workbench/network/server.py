@@ -93,8 +93,8 @@ class Server:
     accept_unknown_classes : bool
         Also store instances of SOP classes that are in no table (any abstract syntax that is not a known service).
     trace : Trace, optional
-        Records all associations with the server; without it, the one of :func:`~workbench.network.trace.trace` in whose
-        block the server is started, if any.
+        Records all associations with the server, and those that it opens itself for C-MOVE and reports of storage commitment;
+        without it, the one of :func:`~workbench.network.trace.trace` in whose block the server is started, if any.
 
     Raises
     ------

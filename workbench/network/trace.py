@@ -116,10 +116,13 @@ class Trace:
         return self.rows.table().astype({"name": "category", "direction": "category", "sop_class": "category"})
 
     def save(self, path: Path | str) -> Path:
-        """Write the sequence diagram as a page of HTML that needs nothing else; return where."""
+        """Write the sequence diagram as a page of HTML that needs nothing else; return where. With values only you can read it."""
         head = "<!doctype html>\n<html lang='en'><meta charset='utf-8'>"
         page = f"{head}<title>Wire trace</title><body>{self._repr_html_()}</body></html>\n"
-        (path := Path(path)).write_text(page, encoding="utf-8")
+        path = Path(path)
+        if self.shows_values:
+            path.touch(mode=0o600)
+        path.write_text(page, encoding="utf-8")
         return path
 
     def __len__(self) -> int:
