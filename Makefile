@@ -47,12 +47,17 @@ format: .venv/.installed-dev  ## lay out the code
 notebooks: .venv/.installed-dev  ## write the notebooks from their text forms
 	$(BIN)/python tests/notebooks/pairs.py
 
-peers:  ## install Orthanc, DCMTK and Chromium (Debian or Ubuntu, as root)
-	@command -v apt-get >/dev/null || { echo "make peers knows Debian and Ubuntu; elsewhere install orthanc, its DICOMweb plug-in, dcmtk and chromium"; exit 1; }
+DCMJS := tests/peers/dcmjs
+
+peers:  ## install Orthanc, DCMTK, odil, dcmjs-dimse and Chromium (Debian or Ubuntu, as root)
+	@command -v apt-get >/dev/null || { echo "make peers knows Debian and Ubuntu; elsewhere install orthanc, its DICOMweb plug-in, dcmtk, chromium and node; then: cd $(DCMJS) && npm ci --ignore-scripts"; exit 1; }
 	@test "$$(id -u)" = 0 || { echo "make peers needs root: sudo make peers"; exit 1; }
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium fonts-dejavu-core nodejs iproute2
+		dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium fonts-dejavu-core nodejs iproute2 python3-odil
+	command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends npm
+	cd $(DCMJS) && npm ci --ignore-scripts --no-audit --no-fund
+	@chown -R --reference=$(DCMJS) $(DCMJS)/node_modules  # with sudo, it is not root's
 
 bench: .venv/.installed-dev  ## measure beside DCMTK, Orthanc and plain pynetdicom
 	$(BIN)/python -m benchmarks.run

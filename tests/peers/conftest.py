@@ -13,7 +13,11 @@ import threading
 import pydicom
 import pytest
 
+from tests.peers import step_peers
 from workbench.entities import Peer, Timeouts
+
+#: Run by another Python, which has odil.
+collect_ignore = ["odil"]
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 MPPS, COMMITMENT, COMMITMENT_INSTANCE = "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
@@ -232,3 +236,15 @@ def plain():
     made = Plain()
     yield made
     made.close()
+
+
+@pytest.fixture(params=step_peers.STACKS)
+def stack(request, program, tmp_path):
+    """Each foreign stack that has performed procedure steps."""
+    return step_peers.STACKS[request.param](program, tmp_path)
+
+
+@pytest.fixture
+def dcmjs(program, tmp_path):
+    """dcmjs-dimse."""
+    return step_peers.dcmjs(program, tmp_path)

@@ -1,7 +1,7 @@
 """Performed procedure steps against a second implementation, in both roles.
 
-No installed program keeps performed steps. The second implementation is the one of ``conftest.py``: it frames PDUs and command
-sets by hand, over plain sockets, and is built on nothing of the code under test.
+The second implementation is the one of ``conftest.py``: it frames PDUs and command sets by hand, over plain sockets, is built on
+nothing of the code under test, and misbehaves on cue. Those of other makers are in ``test_procedure_step_peers.py``.
 """
 
 import copy
