@@ -115,9 +115,9 @@ def keeping_on(policy: Policy, ask: Callable[[], _T], *, pause: Callable[[float]
 def scheduled_items(profile: Profile, entity: str, peer: Peer, keys: Mapping[str, Any]) -> Found:
     """Return what a worklist answers; what has come, where the statement logs a lost association and shows what there is."""
     policy = profile.entity(entity).policy_of("worklist")
-    activities = {each.name for each in profile.activities if each.does == "worklist"}
-    events = [row for table in profile.of_kind("events", entity=entity) if table.activity in activities for row in table.records()]
-    partial = any(row.get("action") == "log" for row in events)
+    names = [each.name for each in profile.activities if each.does == "worklist" and each.entity == entity]
+    lost = [devices.happening(devices.events(profile, entity=entity, activity=name), "aborted") for name in names]
+    partial = any(row is not None and row.action == "log" for row in lost)
     return keeping_on(
         policy,
         lambda: worklist(peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy), partial=partial),

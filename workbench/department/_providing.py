@@ -9,10 +9,11 @@ from typing import Any
 
 from workbench import devices
 from workbench.archive import Archive
+from workbench.department._committing import reporting
 from workbench.devices import Entity, Profile
 from workbench.entities import Peer, Timeouts
 from workbench.errors import InputError
-from workbench.network import QueryOptions, QueryPolicy, Server
+from workbench.network import CommitmentReports, QueryOptions, QueryPolicy, Server
 
 __all__ = ["accepting", "provider", "query_policy"]
 
@@ -82,6 +83,7 @@ def provider(
     activity: str = "",
     port: int = 0,
     known: Mapping[str, Peer] | None = None,
+    reports: CommitmentReports | None = None,
 ) -> Server:
     """Return the server that an entity of a system is; it is not started.
 
@@ -101,11 +103,15 @@ def provider(
         Where it listens; 0 takes a free one.
     known : mapping of str to Peer, optional
         Whom it knows: where C-MOVE may send to and, where the statement says that calling AE titles are checked, who may come.
+    reports : CommitmentReports, optional
+        What takes reports of storage commitment, where the entity asks for that and no activity is given.
     """
     accepts: dict[str, set[str]] = {}
     for context in devices.contexts(profile, entity=entity.id, role="SCP", activity=activity):
         accepts.setdefault(context.uid, set()).update(context.syntaxes)
     own: dict[str, Any] = {}
+    if reports is not None and not activity and (taken := reporting(profile, entity.id)):
+        accepts, own["providers"] = accepts | taken, (reports,)
     if entity.implementation_class_uid:
         own["implementation_class_uid"] = entity.implementation_class_uid
         own["implementation_version_name"] = entity.implementation_version_name or ""

@@ -29,6 +29,7 @@ from workbench.department._asking import (
     verified,
     worklist_keys,
 )
+from workbench.department._committing import committed, report_policy
 from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
@@ -38,11 +39,11 @@ from workbench.devices import Activity, Entity, Policy, Profile
 from workbench.entities import Peer, StudyRef, html_safe
 from workbench.errors import BuildRefused, NetworkError, WorkbenchError
 from workbench.network import (
+    CommitmentReports,
     Found,
     Sending,
     Server,
     StoreReport,
-    commit,
     echo,
     find,
     free_port,
@@ -56,7 +57,6 @@ __all__ = ["Modality"]
 Receiving = tuple[Server, Archive]
 
 log = logging.getLogger(__name__)
-_WAIT_S = 60.0  # for a report, where the statement does not say
 _PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 _FIND = frozenset({_PATIENT_ROOT_FIND, "1.2.840.10008.5.1.4.1.2.2.1"})
 _MOVE = frozenset({"1.2.840.10008.5.1.4.1.2.1.2", "1.2.840.10008.5.1.4.1.2.2.2"})
@@ -92,6 +92,8 @@ class Modality:
         What it asked for last.
     sent : StoreReport or None
         What became of what it sent last.
+    reports : CommitmentReports
+        What it was told of instances that are to be committed, also later: while :meth:`receiving` it takes reports too.
 
     Examples
     --------
@@ -115,6 +117,7 @@ class Modality:
         self.port, self.listen = port, listen
         self.found: Found | None = None
         self.sent: StoreReport | None = None
+        self.reports = CommitmentReports(policy=report_policy(self.profile))
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -281,7 +284,8 @@ class Modality:
             tempfile.TemporaryDirectory(prefix="workbench-") as temporary,
             Archive(folder or temporary) as archive,
             provider(
-                self.profile, archive, entity=entity, ae_title=self._title(entity), activity=activity, port=port, known=known
+                self.profile, archive, entity=entity, ae_title=self._title(entity), activity=activity, port=port, known=known,
+                reports=self.reports,
             ) as server,
         ):  # fmt: skip
             yield server, archive
@@ -410,11 +414,8 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return Told(Outcome.NOTHING, 0, "There is nothing to be committed.", peer.ae_title)
-        wait_s = self._policy(activity).idle_s or _WAIT_S
-        report = commit(self._as(activity.entity, peer, activity.name), self.made, wait_s=wait_s, listen=self.listen)
-        count = report.counts().get("committed", 0)
-        told = next((row.message for row in report if row.outcome != "committed"), f"{counted(count, 'instance')} committed.")
-        return Told(Outcome.DONE if report.complete else Outcome.FAILED, count, told, peer.ae_title)
+        as_system = self._as(activity.entity, peer, activity.name)
+        return committed(self.profile, activity, as_system, self.made, reports=self.reports, listen=self.listen)
 
     def _print(self, activity: Activity) -> Told:
         """Print one film of each kind, gray and colour, that the system prints."""

@@ -18,6 +18,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    AWAITED = "awaited"
     NOTHING = "nothing to do"
     NOT_HERE = "not here"
     NOT_YET = "not yet"
@@ -36,8 +37,8 @@ class Done:
     calling : str
         AE title under which the system calls; empty where it calls nobody.
     outcome : Outcome
-        ``nothing to do`` where there was nothing to send, fetch, tell or print, ``not here`` where nobody was given to talk to,
-        ``not yet`` where the workbench can't do it yet.
+        ``awaited`` where it was asked for and the answer may still come, ``nothing to do`` where there was nothing to send,
+        fetch, tell or print, ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet.
     count : int
         Items found, instances made, sent, committed or received.
     seconds : float
@@ -68,8 +69,8 @@ class Activities(Rows[Done]):
 
     @property
     def complete(self) -> bool:
-        """Whether none has failed."""
-        return all(row.outcome is not Outcome.FAILED for row in self)
+        """Whether none has failed, and none is awaited."""
+        return all(row.outcome not in {Outcome.FAILED, Outcome.AWAITED} for row in self)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from workbench.devices.catalog import names, profile, profiles
 from workbench.devices.claims import (
     Attribute,
     Context,
+    Event,
     Key,
     ObjectClass,
     Parameter,
@@ -15,6 +16,7 @@ from workbench.devices.claims import (
     Status,
     attributes,
     contexts,
+    events,
     keys,
     objects,
     parameters,
@@ -25,7 +27,7 @@ from workbench.devices.conditions import Condition, condition
 from workbench.devices.lint import lint, violations
 from workbench.devices.overview import overview
 from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
-from workbench.devices.reactions import reaction
+from workbench.devices.reactions import happening, reaction
 
 __all__ = [
     "Activity",
@@ -33,6 +35,7 @@ __all__ = [
     "Condition",
     "Context",
     "Entity",
+    "Event",
     "Key",
     "ObjectClass",
     "Parameter",
@@ -45,6 +48,8 @@ __all__ = [
     "attributes",
     "condition",
     "contexts",
+    "events",
+    "happening",
     "keys",
     "lint",
     "names",

@@ -16,6 +16,7 @@ from workbench.entities import Rows
 __all__ = [
     "Attribute",
     "Context",
+    "Event",
     "Key",
     "ObjectClass",
     "Parameter",
@@ -23,6 +24,7 @@ __all__ = [
     "Status",
     "attributes",
     "contexts",
+    "events",
     "keys",
     "objects",
     "parameters",
@@ -90,6 +92,28 @@ class Status:
     status: str
     meaning: str
     code: str
+    behaviour: str
+    action: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens, mostly a failure of communication, and what the entity does then.
+
+    Parameters
+    ----------
+    activity : str
+        In which activity; empty where it is the same in all.
+    event, behaviour : str
+        What happens and what is done, in words.
+    action : str
+        The latter as one of a few words: success, warning, failure, abort, stop, continue, retry, cancel, ignore, log.
+    """
+
+    entity: str
+    activity: str
+    event: str
     behaviour: str
     action: str
     source: str
@@ -221,6 +245,13 @@ class Statuses(Rows[Status]):
     row_type: ClassVar[type | None] = Status
 
 
+class Events(Rows[Event]):
+    """Events and what is done about them."""
+
+    __slots__ = ()
+    row_type: ClassVar[type | None] = Event
+
+
 class Parameters(Rows[Parameter]):
     """Configuration parameters."""
 
@@ -289,6 +320,25 @@ def statuses(profile: Profile, *, entity: str = "", activity: str = "") -> Statu
         for table in profile.of_kind("statuses", entity=entity, activity=activity)
         for row in table.records()
     )  # fmt: skip
+
+
+def events(profile: Profile, *, entity: str = "", activity: str = "") -> Events:
+    """Return events with the behaviour of the system; with an activity its own first, then those that are the same in all.
+
+    Examples
+    --------
+    >>> from workbench import devices
+    >>> [row.action for row in devices.events(devices.profile("meddream-videostation"), activity="Query Modality Worklist")]
+    ['log']
+    """
+    tables = profile.of_kind("events", entity=entity)
+    if activity:
+        tables = tuple(t for own in (activity, "") for t in tables if t.activity == own)
+    return Events(
+        Event(table.entity, table.activity, row["event"], row["behaviour"], row.get("action", ""), table.source)
+        for table in tables
+        for row in table.records()
+    )
 
 
 def parameters(profile: Profile, *, entity: str = "") -> Parameters:

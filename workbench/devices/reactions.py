@@ -1,15 +1,15 @@
-"""What a system does about a status: the row of its table that holds for it.
+"""What a system does about a status or an event: the row of its table that holds for it.
 
-Knows: how statements write codes: one, a range, ``Cxxx``, ``<>0000``, ``*``, ``xxxx``, ``Others``.
+Knows: how statements write codes: one, a range, ``Cxxx``, ``<>0000``, ``*``, ``xxxx``, ``Others``; how profiles name events.
 Does not know: what is done then.
 """
 
 import re
 from collections.abc import Iterable
 
-from workbench.devices.claims import Status
+from workbench.devices.claims import Event, Status
 
-__all__ = ["reaction"]
+__all__ = ["happening", "reaction"]
 
 _CODE, _RANGE = re.compile(r"[0-9A-Fx]{4}"), re.compile(r"([0-9A-F]{4})-([0-9A-F]{4})")
 _ANY = {"*", "xxxx", "Others"}
@@ -27,6 +27,19 @@ def reaction(rows: Iterable[Status], status: int) -> Status | None:
     """
     fits = [(_width(row.code, status), number, row) for number, row in enumerate(rows)]
     return min(((width, number, row) for width, number, row in fits if width), default=(0, 0, None))[2]
+
+
+def happening(rows: Iterable[Event], *words: str) -> Event | None:
+    """Return the row of an event, the first one whose words for it have all of these; None where the statement does not say.
+
+    Examples
+    --------
+    >>> from workbench import devices
+    >>> rows = devices.events(devices.profile("philips-vereos"), activity="Image Export")
+    >>> happening(rows, "service time-out").action, happening(rows, "association", "time-out").source
+    ('stop', 'section 4.2.1.3.6.3')
+    """
+    return next((row for row in rows if all(word in row.event for word in words)), None)
 
 
 def _width(code: str, status: int) -> int:

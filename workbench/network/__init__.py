@@ -8,7 +8,14 @@ from workbench.network import procedure_step, security
 from workbench.network._admission import Admission
 from workbench.network._sockets import free_port
 from workbench.network.addressbook import AddressBook, as_peer
-from workbench.network.commitment import CommitmentOutcome, CommitmentReport, CommitmentReports, CommitmentRow, commit
+from workbench.network.commitment import (
+    CommitmentOutcome,
+    CommitmentReport,
+    CommitmentReports,
+    CommitmentRow,
+    ReportPolicy,
+    commit,
+)
 from workbench.network.committing import Commitment
 from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
@@ -45,6 +52,7 @@ __all__ = [
     "Provider",
     "QueryOptions",
     "QueryPolicy",
+    "ReportPolicy",
     "RetrieveReport",
     "Retrieved",
     "Retry",

@@ -23,6 +23,7 @@ from workbench.entities import InstanceRef, Peer, Rows, html_table, uid_checked
 from workbench.errors import AssociationAborted, InputError
 from workbench.network import contexts
 from workbench.network._guard import Acceptor
+from workbench.network._hearing import ReportPolicy
 from workbench.network._suboperations import encode
 from workbench.network._talking import conversation, local_host
 from workbench.network.addressbook import as_peer
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["FAILURE_REASONS", "PUSH_MODEL", "PUSH_MODEL_INSTANCE", "CommitmentOutcome", "CommitmentReport",
-           "CommitmentReports", "CommitmentRow", "commit"]  # fmt: skip
+           "CommitmentReports", "CommitmentRow", "ReportPolicy", "commit"]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,8 @@ class _Transaction:
     refs: tuple[tuple[str, str], ...]
     peer: str
     outcomes: dict[str, tuple[CommitmentOutcome, int | None, str]] = field(default_factory=dict)
-    state: str = "open"
+    state: str = "open"  # then unsent, unanswered, refused or reported
+    since: float = field(default_factory=time.monotonic)
 
     def rows(self, otherwise: str) -> Iterable[CommitmentRow]:
         for sop_class_uid, uid in self.refs:
@@ -130,6 +132,11 @@ class CommitmentReports:
     A peer that sends its report on a new association (PS3.4 J.3.3.1.2) must find a server of ours with this in `providers`; it
     knows where by our AE title.
 
+    Parameters
+    ----------
+    policy : ReportPolicy, optional
+        By which status a report is answered that is not taken over, and how strictly it is read.
+
     Examples
     --------
     >>> len(CommitmentReports())
@@ -138,24 +145,32 @@ class CommitmentReports:
 
     sop_classes = reversible = (PUSH_MODEL,)
 
-    def __init__(self) -> None:
+    def __init__(self, *, policy: ReportPolicy | None = None) -> None:
+        self.policy = policy or ReportPolicy()
         self._changed = threading.Condition()
         self._transactions: dict[str, _Transaction] = {}
+        self._expired: dict[str, None] = {}
 
     def expect(self, refs: Iterable[tuple[str, str]], *, peer: str = "") -> "_Transaction":
         """Note a request that is about to be sent: SOP class and instance UIDs, and of whom."""
         transaction = _Transaction(generate_uid(), tuple(refs), peer)
         with self._changed:
             while len(self._transactions) >= _MOST_TRANSACTIONS:
-                del self._transactions[next(iter(self._transactions))]
+                self._expire(next(iter(self._transactions)))
             self._transactions[transaction.uid] = transaction
         return transaction
 
-    def refuse(self, transaction: "_Transaction", status: int | None, message: str) -> None:
+    def _expire(self, uid: str) -> None:
+        del self._transactions[uid]
+        while len(self._expired) >= _MOST_TRANSACTIONS:
+            del self._expired[next(iter(self._expired))]
+        self._expired[uid] = None
+
+    def refuse(self, transaction: "_Transaction", status: int | None, message: str, *, is_sent: bool = True) -> None:
         """Note that the peer does not process a request, or that it is not known whether it does."""
         with self._changed:
             if transaction.state == "open":
-                transaction.state = "refused"
+                transaction.state = "refused" if status is not None else "unanswered" if is_sent else "unsent"
                 transaction.outcomes = {uid: (CommitmentOutcome.UNCOMMITTED, status, message) for _, uid in transaction.refs}
             self._changed.notify_all()
 
@@ -165,19 +180,51 @@ class CommitmentReports:
         Raises
         ------
         Refused
-            0x0113 for an event that the class does not have, 0x0115 for a transaction that is not known: nothing changes then.
+            With a status of the policy; nothing changes then.
         """
-        if event_type not in {1, 2}:
-            raise Refused(0x0113, "the event type is neither 1 nor 2")
+        self.policy.check_event(event_type)
         with self._changed:
-            transaction = self._transactions.get(str(information.get("TransactionUID") or ""))
-            if transaction is None:
-                raise Refused(0x0115, "no request has this Transaction UID")
+            transaction = self._of(str(information.get("TransactionUID") or ""))
             if transaction.state == "reported":  # it comes again where our answer did not arrive
                 return
+            self.policy.check_names(information, {uid for _, uid in transaction.refs})
             transaction.outcomes, transaction.state = _judged(transaction.refs, information), "reported"
             log.info("transaction %s was reported on, %d instances", transaction.uid, len(transaction.refs))
             self._changed.notify_all()
+
+    def _of(self, uid: str) -> _Transaction:
+        """Return the request of a report."""
+        transaction = self._transactions.get(uid)
+        if transaction is None:
+            if uid in self._expired:
+                raise Refused(self.policy.expired, "too many requests have come since")
+            raise Refused(self.policy.unknown, "no request has this Transaction UID")
+        if self.policy.keep_s is not None and time.monotonic() - transaction.since > self.policy.keep_s:
+            raise Refused(self.policy.expired, "the request is too old")
+        return transaction
+
+    def hear(self, request: N_EVENT_REPORT, context: PresentationContext) -> None:
+        """Take the report that a request brings.
+
+        Raises
+        ------
+        Refused
+            With a status of the policy, whatever is wrong with it; nothing changes then.
+        """
+        try:
+            self.take(request.EventTypeID, dataset_of(request, context))
+        except Refused as refused:
+            log.warning("a report is answered with status 0x%04X: %s", refused.status, refused.comment)
+            raise
+        except Exception as error:  # noqa: BLE001 - what a peer sends must end no conversation, and its text may hold a value
+            log.warning("a report can't be read (%s)", type(error).__name__)
+            raise Refused(self.policy.trouble, "the report can't be read") from None
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The Transaction UIDs of requests that were sent, not refused and not reported on."""
+        with self._changed:
+            return frozenset(uid for uid, t in self._transactions.items() if t.state in {"open", "unanswered"})
 
     def is_settled(self, transactions: Iterable["_Transaction"]) -> bool:
         """Whether nothing more is to be expected."""
@@ -195,7 +242,7 @@ class CommitmentReports:
         """Serve an N-EVENT-REPORT request."""
         if str(context.abstract_syntax) != PUSH_MODEL or not isinstance(request, N_EVENT_REPORT):
             return False
-        self.take(request.EventTypeID, dataset_of(request, context))
+        self.hear(request, context)
         answer(association, request, context, 0x0000, EventTypeID=request.EventTypeID)
         return True
 
@@ -229,6 +276,7 @@ def commit(
     *,
     wait_s: float = 60.0,
     listen: CommitmentReports | int | None = None,
+    reports: CommitmentReports | None = None,
     at_once: int = 1000,
     cancel: Callable[[], bool] | None = None,
 ) -> CommitmentReport:
@@ -245,6 +293,8 @@ def commit(
     listen : CommitmentReports or int, optional
         Where a report can come that the peer sends on a new association: the provider of a server of ours that runs, or a port at
         which one is started meanwhile, under our calling AE title. By default only the association of the request is held open.
+    reports : CommitmentReports, optional
+        What takes the reports, where `listen` does not name it: its policy holds, and it can be asked later.
     at_once : int
         How many instances one request names at most; several requests go over one association.
     cancel : callable, optional
@@ -267,7 +317,8 @@ def commit(
     if at_once < 1 or not wait_s >= 0:
         raise InputError(f"at_once is 1 or more and wait_s 0 or more, not {at_once} and {wait_s}.")
     peer, wanted = as_peer(peer), _pairs(refs)
-    reports = listen if isinstance(listen, CommitmentReports) else CommitmentReports()
+    if isinstance(listen, CommitmentReports) or reports is None:
+        reports = listen if isinstance(listen, CommitmentReports) else CommitmentReports()
     stop = cancel or (lambda: False)
     with ExitStack() as listening:
         with associate(peer, contexts.service(PUSH_MODEL)) as association:
@@ -306,7 +357,7 @@ class _Exchange:
             log.warning("the association with %s ended before all was reported", self._peer)
             self._association.abort()
             for transaction in unsent:
-                self._reports.refuse(transaction, None, "The association ended before the request was sent.")
+                self._reports.refuse(transaction, None, "The association ended before the request was sent.", is_sent=False)
         return begun or time.monotonic()
 
     def _request(self, number: int, transaction: _Transaction, take: Callable[[float], tuple[int, Any] | None]) -> None:
@@ -340,11 +391,9 @@ class _Exchange:
             return message
         status, comment = 0x0000, ""
         try:
-            self._reports.take(message.EventTypeID, dataset_of(message, context))
+            self._reports.hear(message, context)
         except Refused as refused:
             status, comment = refused.status, refused.comment
-        except InputError:
-            status, comment = 0x0110, "the report can't be read"
         self._answer(message, context_id, status, comment)
         return None
 
