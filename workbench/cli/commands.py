@@ -42,7 +42,7 @@ from workbench.cli._console import (
     terminated,
 )
 from workbench.cli._disk import Folder, files_below, read, readable
-from workbench.cli._trace import TraceTo, tracing
+from workbench.cli._trace import Tracing, traceable
 from workbench.cli._wording import in_options
 from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
@@ -161,9 +161,10 @@ def lab(port: Annotated[int, typer.Option(help="TCP port of JupyterLab.")] = 888
 
 # ------------------------------------------------------------ network
 @app.command()
-def echo(peer: PeerName, trace: TraceTo = None, as_json: AsJson = False) -> None:
+@traceable
+def echo(peer: PeerName, *, tracing: Tracing, as_json: AsJson = False) -> None:
     """Verify a peer (C-ECHO); where it fails, say which layer failed and what to try."""
-    with tracing(trace):
+    with tracing():
         report = wb.network.echo(peer)
     record = {name: getattr(report, name) for name in ("ok", "layer", "message", "remedy", "seconds")}
     if as_json:
@@ -175,6 +176,7 @@ def echo(peer: PeerName, trace: TraceTo = None, as_json: AsJson = False) -> None
 
 
 @app.command()
+@traceable
 def find(
     peer: PeerName,
     keys: Annotated[
@@ -192,7 +194,7 @@ def find(
     fuzzy: Annotated[bool, typer.Option("--fuzzy", help="Propose that the peer matches names by its own rules.")] = False,
     time_zone: Annotated[str, typer.Option(metavar="OFFSET", help="Offset from UTC of dates and times, such as +0100.")] = "",
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file, safe for spreadsheets.")] = None,
-    trace: TraceTo = None,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Ask a peer what it has (C-FIND or QIDO-RS).
@@ -200,7 +202,7 @@ def find(
     What goes beyond the baseline is proposed (extended negotiation, PS3.4 C.5.1.1); the notes say what the peer agreed to.
     """
     options = wb.network.QueryOptions(relational=relational, date_time=date_time, fuzzy=fuzzy)
-    with tracing(trace), stoppable() as stopped:
+    with tracing(), stoppable() as stopped:
         found = wb.network.find(
             peer, level=level.value, keys=keys_of(keys), model=model.value, via=via.value, limit=limit, cancel=stopped,
             options=options, time_zone=time_zone,
@@ -220,6 +222,7 @@ def find(
 
 
 @app.command()
+@traceable
 def retrieve(
     peer: PeerName,
     into: Annotated[Path, typer.Option(help="Folder for the files: STUDY/SERIES/INSTANCE.dcm.", file_okay=False)],
@@ -232,12 +235,12 @@ def retrieve(
     relational: Relational = False,
     method: Annotated[Method, typer.Option(help="C-GET, C-MOVE to a server of our own, or WADO-RS.")] = Method.AUTO,
     move_port: Annotated[int, typer.Option(help="Port at which the peer reaches us for C-MOVE; 0 takes a free one.")] = 0,
-    trace: TraceTo = None,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Bring studies, a series or instances from a peer into a folder, one row an instance."""
     refs = references_of(study or [], series or "", instance or [], relational=relational)
-    with tracing(trace), stoppable() as stopped, progress_bar("retrieving") as tick:
+    with tracing(), stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
             peer, refs, into=Folder(into), method=method.value, progress=tick, cancel=stopped, move_port=move_port,
             relational=relational,
@@ -253,17 +256,19 @@ def retrieve(
 
 
 @app.command()
+@traceable
 def store(
     peer: PeerName,
     paths: Paths,
     via: Annotated[Via, typer.Option(help="C-STORE or STOW-RS.")] = Via.DIMSE,
     associations: Annotated[int, typer.Option(help="How many at once.", min=1, max=16)] = 1,
     transcode: Annotated[str, typer.Option(help="'lossless' or 'never': for what the peer does not take as it is.")] = "lossless",
-    trace: TraceTo = None,
+    *,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Send files to a peer (C-STORE or STOW-RS), one row an instance; never silently lossy."""
-    with tracing(trace), stoppable() as stopped, progress_bar("storing") as tick:
+    with tracing(), stoppable() as stopped, progress_bar("storing") as tick:
         report = wb.network.store(
             peer,
             files_below(paths),

@@ -13,6 +13,7 @@ import typer
 import workbench as wb
 from workbench.cli._console import count, log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
 from workbench.cli._ports import port_tried
+from workbench.cli._trace import Tracing, traceable
 from workbench.errors import InputError
 
 __all__ = ["device"]
@@ -61,6 +62,7 @@ def show_device(
 
 
 @device.command("run")
+@traceable
 def run_device(
     name: DeviceName,
     against: Annotated[
@@ -72,6 +74,8 @@ def run_device(
     listen: Annotated[
         int | None, typer.Option(help="Port at which the archive reports storage commitment, if not on our association.", min=1)
     ] = None,
+    *,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Perform what a system does, in the order of its statement; exit code 1 if an activity failed."""
@@ -87,10 +91,11 @@ def run_device(
             role: wb.network.as_peer(who) if who else None
             for role, who in (("archive", against), ("ris", ris), ("printer", printer))
         }
-        done = wb.department.Modality(name, **peers, port=port, listen=listen).run(progress=tell)
+        with tracing():
+            done = wb.department.Modality(name, **peers, port=port, listen=listen).run(progress=tell)
     else:
         wb.devices.profile(name)  # an unknown name is told before anything starts
-        with wb.department.Department() as department:
+        with wb.department.Department() as department, tracing():  # seen from the system's side
             done = department.modalities[name].run(progress=tell)
     show_table(done.records(), as_json, title=wb.devices.profile(name).title, hide=("entity", "source"))
     if not done.complete:
@@ -98,12 +103,15 @@ def run_device(
 
 
 @device.command("serve")
+@traceable
 def serve_device(
     name: DeviceName,
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 0,
     folder: Annotated[
         Path | None, typer.Option(help="Where what comes is kept; without it, it goes when the provider stops.")
     ] = None,
+    *,
+    tracing: Tracing,
 ) -> None:
     """Run a system's own provider until Ctrl-C: it accepts and answers what its statement says, and no more.
 
@@ -114,7 +122,7 @@ def serve_device(
     if folder is not None:
         port_tried("127.0.0.1", port, ae_title="WORKBENCH")
     log_to_stderr()
-    with stoppable() as stopped, system.receiving(folder=folder, port=port, known=known) as (server, archive):
+    with tracing(), stoppable() as stopped, system.receiving(folder=folder, port=port, known=known) as (server, archive):
         put(f"{system.profile.title}, {server.peer}: {count(archive.counts().instances, 'instance')}. Ctrl-C stops.")
         while not stopped():
             time.sleep(0.1)

@@ -15,6 +15,7 @@ import workbench as wb
 from workbench.cli._console import count, log_to_stderr, put, say, show_table, stoppable
 from workbench.cli._disk import files_below, readable
 from workbench.cli._ports import port_tried
+from workbench.cli._trace import Tracing, traceable
 from workbench.entities import FilmBox, FilmLut, FilmSession
 from workbench.errors import InputError
 
@@ -23,6 +24,7 @@ __all__ = ["print_files", "printer"]
 _LUTS = ("IDENTITY", "LIN OD", "INVERSE")
 
 
+@traceable
 def print_files(
     peer: Annotated[str, typer.Argument(metavar="PEER", help="Name in the address book, or AETITLE@HOST:PORT.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders with them.", exists=True)],
@@ -36,6 +38,7 @@ def print_files(
     lut: Annotated[str, typer.Option(help="Presentation LUT: IDENTITY, 'LIN OD' or INVERSE.")] = "",
     window: Annotated[tuple[float, float] | None, typer.Option(metavar="CENTER WIDTH", help="For all images.")] = None,
     collate: Annotated[bool, typer.Option("--collate", help="Print all films as one session.")] = False,
+    tracing: Tracing,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Print images at a DICOM printer as they are seen, one row a step; exit code 1 if a film was not printed."""
@@ -46,7 +49,7 @@ def print_files(
     if unusable:
         raise InputError(f"Nothing was printed: {count(len(unusable), 'file')} can't be used.")
     box = FilmBox(layout, orientation="LANDSCAPE" if landscape else "PORTRAIT", size=size)
-    with stoppable() as stopped:
+    with tracing(), stoppable() as stopped:
         report = wb.flows.filming.print_series(
             peer, images, layout=box, bits=bits, window=window, session=FilmSession(copies=copies, medium=medium),
             lut=FilmLut(lut.upper()) if lut else None, collate=collate, cancel=stopped,
@@ -60,11 +63,14 @@ def print_files(
         raise typer.Exit(1)
 
 
+@traceable
 def printer(
     folder: Annotated[Path, typer.Option(help="Where films are kept as pictures.", file_okay=False)] = Path("workbench-films"),
     ae_title: Annotated[str, typer.Option(help="What it calls itself.")] = "PRINTER",
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 11113,
     host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need e.g. 0.0.0.0.")] = "127.0.0.1",
+    *,
+    tracing: Tracing,
 ) -> None:
     """Be a DICOM printer until Ctrl-C: each film becomes a picture."""
     port_tried(host, port, ae_title=ae_title)
@@ -76,7 +82,7 @@ def printer(
         put(wb.figures.save(wb.figures.film(film), path))
 
     log_to_stderr()
-    with stoppable() as stopped:
+    with tracing(), stoppable() as stopped:
         provider = wb.network.Printer(on_film=keep, kept=1)
         with wb.network.Server(None, ae_title=ae_title, host=host, port=port, providers=[provider]) as server:
             put(f"{server.peer} prints into {folder}. Ctrl-C stops.")

@@ -14,10 +14,12 @@ import workbench as wb
 from workbench.cli._arguments import TlsFiles, tls_of
 from workbench.cli._console import count, log_to_stderr, put, stop_if, stoppable
 from workbench.cli._ports import port_tried
+from workbench.cli._trace import Tracing, traceable
 
 __all__ = ["serve"]
 
 
+@traceable
 def serve(
     folder: Annotated[Path, typer.Option(help="Where the archive is kept.")] = Path("workbench-archive"),
     ae_title: Annotated[str, typer.Option(help="What it calls itself.")] = "WORKBENCH",
@@ -29,6 +31,8 @@ def serve(
         typer.Option(metavar="CSV", exists=True, dir_okay=False, help="Also serve this worklist, and keep its performed steps."),
     ] = None,
     tls: TlsFiles = None,
+    *,
+    tracing: Tracing,
 ) -> None:
     """Run the embedded archive until Ctrl-C: verification, storage, query, retrieve, storage commitment.
 
@@ -38,7 +42,7 @@ def serve(
     items = None if worklist is None else wb.network.Worklist(worklist)
     port_tried(host, port, ae_title=ae_title)
     log_to_stderr()
-    with stoppable() as stopped, wb.archive.Archive(folder) as archive:
+    with tracing(), stoppable() as stopped, wb.archive.Archive(folder) as archive:
         providers: list[Any] = [wb.network.Commitment(archive)]
         if items is not None:
             providers += [items, wb.network.ProcedureSteps(items)]

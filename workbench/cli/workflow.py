@@ -15,6 +15,7 @@ import workbench as wb
 from workbench.cli._arguments import keys_of
 from workbench.cli._console import count, frame_records, put, say, show_json, show_table, stoppable
 from workbench.cli._disk import files_below, readable
+from workbench.cli._trace import Tracing, traceable
 from workbench.cli._wording import in_options
 from workbench.entities import InstanceRef, plain
 from workbench.errors import InputError
@@ -32,6 +33,7 @@ State = Annotated[
 _UIDS = 2
 
 
+@traceable
 def worklist(
     peer: PeerName,
     keys: Annotated[
@@ -39,10 +41,12 @@ def worklist(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many items.", min=1)] = None,
     only: Annotated[bool, typer.Option("--only", help="Ask for nothing but these keys.")] = False,
+    *,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Ask a worklist what is scheduled, one row an item."""
-    with stoppable() as stopped:
+    with tracing(), stoppable() as stopped:
         found = wb.network.worklist(peer, keys=keys_of(keys), only=only, limit=limit, cancel=stopped)
     records = [{name.rsplit(".", 1)[-1]: value for name, value in row.items()} for row in frame_records(found.table())]
     more = ", and there are more" if found.truncated else ""
@@ -53,16 +57,19 @@ def worklist(
         raise typer.Exit(128 + stopped.number)
 
 
+@traceable
 def commit(
     peer: PeerName,
     what: Annotated[list[str], typer.Argument(metavar="WHAT...", help="Files or folders, or SOPCLASSUID:SOPINSTANCEUID.")],
     listen: Annotated[int | None, typer.Option(help="Port at which the peer reports, if not on our association.", min=1)] = None,
     wait: Annotated[float, typer.Option(help="How long to wait for the report, in seconds.", min=0)] = 60.0,
+    *,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Ask a peer to answer for the safekeeping of instances; exit code 1 if it does not for all of them."""
     refs = _references(what)
-    with stoppable() as stopped:
+    with tracing(), stoppable() as stopped:
         report = wb.network.commit(peer, refs, wait_s=wait, listen=listen, cancel=stopped)
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items())
     records = [row | {"message": in_options(row["message"])} for row in report.records()]
@@ -74,6 +81,7 @@ def commit(
 
 
 @step.command("begin")
+@traceable
 def begin_step(
     peer: PeerName,
     state: State,
@@ -82,18 +90,22 @@ def begin_step(
     ] = None,
     scheduled_at: Annotated[str, typer.Option("--worklist", help="The worklist that has the scheduled step, a PEER.")] = "",
     match: Annotated[list[str] | None, typer.Option(help="KEY=VALUE that finds it there; may be repeated.")] = None,
+    *,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Tell a peer that a step has begun (N-CREATE), with what the worklist says; keep it in STATE."""
     if state.exists():
         raise InputError(f"{str(state)!r} is there already: it may hold a step that is not finished.")
-    item = _scheduled(scheduled_at, match) if scheduled_at else None
-    begun = wb.network.procedure_step.begin(peer, item, attributes=keys_of(attributes))
+    with tracing():
+        item = _scheduled(scheduled_at, match) if scheduled_at else None
+        begun = wb.network.procedure_step.begin(peer, item, attributes=keys_of(attributes))
     _keep(begun, state)
     _told(begun, as_json)
 
 
 @step.command("finish")
+@traceable
 def finish_step(
     peer: PeerName,
     state: State,
@@ -102,6 +114,8 @@ def finish_step(
     ],
     discontinued: Annotated[bool, typer.Option("--discontinued", help="It was not brought to its end.")] = False,
     protocol: Annotated[str, typer.Option(help="Protocol Name of the series, if the instances do not say it.")] = "",
+    *,
+    tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
     """Tell a peer that a step has ended (N-SET), with its series and instances; STATE is removed then."""
@@ -111,7 +125,8 @@ def finish_step(
         raise InputError(f"Nothing was told: {count(len(unusable), 'file')} can't be used.")
     begun, status = _kept(state), "DISCONTINUED" if discontinued else "COMPLETED"
     series = wb.network.procedure_step.performed_series(datasets, step=begun, protocol=protocol)
-    done = wb.network.procedure_step.finish(peer, begun, status=status, series=series)
+    with tracing():
+        done = wb.network.procedure_step.finish(peer, begun, status=status, series=series)
     state.unlink()
     _told(done, as_json)
 
