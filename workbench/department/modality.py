@@ -24,12 +24,12 @@ from workbench.department._asking import (
     asked,
     deadline,
     keeper_of,
-    offered,
     scheduled_items,
     verified,
     worklist_keys,
 )
 from workbench.department._committing import committed, report_policy
+from workbench.department._fetching import fetched
 from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
 from workbench.department._telling import step_begun, step_ended
@@ -372,15 +372,8 @@ class Modality:
         title = self._title(keeper) if keeper else peer.calling_ae_title
         if self.known_to is not None:
             self.known_to(Peer(self.profile.name, title, port=port))
-        relational, policy = offered(self.profile, activity).relational, self._policy(activity)
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder, Archive(folder) as kept:
-            report = retrieve(
-                peer, wanted[0], into=kept, method="move", move_port=port, relational=relational, expect=wanted[1],
-                cancel=deadline(policy), destination=title,
-            )  # fmt: skip
-            self.fetched = [kept.open(ref) for ref in kept]
-        count, outcome = len(self.fetched), Outcome.DONE if report.complete else Outcome.FAILED
-        return Told(outcome, count, f"{counted(count, 'instance')} came.", peer.ae_title)
+        self.fetched, told = fetched(self.profile, activity, peer, wanted, title=title, port=port)
+        return told
 
     def _receive(self, activity: Activity) -> Told:
         """Be asked: the system's own provider runs, and each service that it accepts in this activity is used once."""

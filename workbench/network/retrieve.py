@@ -81,6 +81,9 @@ class RetrieveReport(Rows[Retrieved]):
         What is in doubt, or was not there.
     granted : frozenset of str
         What the peer granted beyond the baseline: relational, or nothing.
+    status : int or None
+        With what the peer ended; of several operations the last one that was not a success. None on the web, or where it did
+        not answer.
     """
 
     row_type: ClassVar[type | None] = Retrieved
@@ -89,6 +92,7 @@ class RetrieveReport(Rows[Retrieved]):
     cancelled: bool = False
     notes: tuple[str, ...] = ()
     granted: frozenset[str] = frozenset()
+    status: int | None = None
 
     @classmethod
     def of(cls, rows: Iterable[Retrieved], *, method: str, seconds: float, cancelled: bool, notes: Iterable[str]) -> Self:
@@ -444,6 +448,7 @@ class _Task:
             notes.append(f"The peer says that {self.final.failed} sub-operations failed.")
         report = RetrieveReport.of(rows, method=method, seconds=seconds, cancelled=self.cancelled, notes=notes)
         report.granted = frozenset({"relational"} if self.is_granted else ())
+        report.status = self.final.status if self.final else None
         return report
 
     def _row(self, uid: str, sop_class_uid: str) -> Retrieved:
