@@ -112,6 +112,16 @@ def test_commit(department, files):
     assert "no file and not" in str(run("commit", peer, "nothing.dcm").exception)
 
 
+def test_what_a_commit_waits_for_is_told_with_its_option(orthanc, files):
+    peer = f"ORTHANC@127.0.0.1:{orthanc.peer.port}"
+    assert store(peer, files).complete
+    deaf = run("commit", peer, files[0].parent, "--wait", 1)
+    assert deaf.exit_code == 1
+    assert deaf.stderr.startswith("Waiting up to 1 s for the report of storage commitment on the association of the request.")
+    assert "pass --listen with the port that it knows for us" in deaf.stderr
+    assert run("commit", peer, files[0].parent, "--listen", orthanc.move_port).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -209,6 +209,40 @@ def test_who_does_not_offer_it(dcmqrscp, derived):
         exchange.push(dcmqrscp.peer, derived, commit="sometimes")
 
 
+def test_who_reports_elsewhere_costs_little_and_what_is_waited_for_is_told(orthanc, derived):
+    said: dict[str, float] = {}
+    pushed = exchange.push(orthanc.peer, derived, progress=lambda text: said.update({text: time.monotonic()}))
+    ended = time.monotonic()
+    assert [(row.committed, row.verified) for row in pushed] == [("no report", True)] * 3
+    assert "No report came within 2.03 s. The peer may report on a new association: pass listen=" in pushed[0].message
+    storing, finding, waiting = said
+    assert (storing, finding) == ("Storing 3 of 3 instances.", "Finding them and getting them back.")
+    assert ended - said[waiting] < 5
+    assert waiting.startswith("Waiting up to 2.03 s for the report of storage commitment on the association of the request.")
+    assert "pass listen= with the port that it knows for us" in waiting
+
+
+def test_what_must_be_answered_for_is_waited_for_longer(orthanc, derived):
+    said: list[str] = []
+    (row,) = exchange.push(orthanc.peer, derived[:1], commit="always", progress=said.append)
+    assert (row.committed, row.verified) == ("no report", False)
+    assert said[-1].startswith("Waiting up to 10 s")
+
+
+def test_a_report_that_comes_at_once_is_not_waited_for_and_not_talked_about(derived):
+    said: list[str] = []
+    with Department(instances=[]) as department:
+        assert [row.committed for row in exchange.push(department.peer, derived, progress=said.append)] == ["yes"] * 3
+    assert said == ["Storing 3 of 3 instances.", "Finding them and getting them back."]
+
+
+@pytest.mark.parametrize("wait_s", [-1, float("nan")])
+def test_a_wait_that_is_none_is_told_before_anything_is_sent(archive, derived, wait_s):
+    with Server(archive) as server, pytest.raises(InputError, match="wait_s is 0 or more"):
+        exchange.push(server.peer, derived, wait_s=wait_s)
+    assert len(archive) == 0
+
+
 def test_who_does_not_offer_it_is_not_waited_for(dcmqrscp, derived):
     start = time.monotonic()
     exchange.push(dcmqrscp.peer, derived[:1], wait_s=60)

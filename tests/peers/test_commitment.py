@@ -70,8 +70,11 @@ def test_several_requests_on_one_association(orthanc, images):
 def test_without_an_ear_nothing_is_committed(orthanc, images):
     """S08: no report in time, so the local copy is kept."""
     assert store(orthanc.peer, images).complete
-    report = commit(orthanc.peer, images, wait_s=1)
+    said = []
+    report = commit(orthanc.peer, images, wait_s=1, progress=said.append)
     assert outcomes(report) == [("uncommitted", None)] * 3
+    (waiting,) = said
+    assert waiting.startswith("Waiting up to 1 s for the report of storage commitment on the association of the request. The peer")
     assert "pass listen=" in report[0].message
     assert not report.complete
 

@@ -70,7 +70,9 @@ def commit(
     """Ask a peer to answer for the safekeeping of instances; exit code 1 if it does not for all of them."""
     refs = _references(what)
     with tracing(), stoppable() as stopped:
-        report = wb.network.commit(peer, refs, wait_s=wait, listen=listen, cancel=stopped)
+        report = wb.network.commit(
+            peer, refs, wait_s=wait, listen=listen, cancel=stopped, progress=lambda said: say(in_options(said))
+        )
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items())
     records = [row | {"message": in_options(row["message"])} for row in report.records()]
     show_table(records, as_json, title=counts, hide=("sop_class_uid", "transaction_uid", "reason"))

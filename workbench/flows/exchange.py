@@ -4,7 +4,8 @@ Knows: what counts as proof that a peer has an instance.
 Does not know: DIMSE, DICOMweb, validators.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -21,9 +22,13 @@ from workbench.network import commit as ask_to_commit
 
 __all__ = ["Push", "Pushed", "push"]
 
+log = logging.getLogger(__name__)
+
 # it has no meaning, and whoever keeps a dataset may leave it out (PS3.10 7.2)
 _MEANINGLESS = ("DataSetTrailingPadding",)
 _COMMIT = ("auto", "always", "never")
+_WAIT_S = 10.0  # for a report that can come on a new association, or must come
+_HERE_S, _HERE_EACH_S = 2.0, 0.01  # for one that can only come on the association of the request; an archive reads each file first
 _STORED = frozenset({StoreOutcome.STORED, StoreOutcome.WARNING})
 
 
@@ -78,7 +83,7 @@ class Push(Rows[Pushed]):
         return f"Push({sum(row.verified for row in self)} of {len(self)} verified)"
 
 
-def push(
+def push(  # noqa: PLR0913 - each is a choice of its own
     peer: Peer | str,
     datasets: Iterable[Dataset],
     *,
@@ -87,7 +92,8 @@ def push(
     audit: Audit | None = None,
     commit: Literal["auto", "always", "never"] = "auto",
     listen: CommitmentReports | int | None = None,
-    wait_s: float = 10.0,
+    wait_s: float | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> Push:
     """Check instances, store them at a peer, find them there, get them back and compare.
 
@@ -111,9 +117,12 @@ def push(
     listen : CommitmentReports or int, optional
         Where a report can come that the peer sends on a new association, as in :func:`workbench.network.commit`. Some archives
         always do; from them nothing is heard without it, and the row says so.
-    wait_s : float
-        How long to wait for the report. A peer that does not offer storage commitment costs no wait, and one that reports at
-        once none beyond that.
+    wait_s : float, optional
+        How long to wait for the report. By default 10 s with `listen` or ``always``. Otherwise it can come on the association of
+        the request only and nothing depends on it: then 2 s, and 10 ms more for each instance. A peer that does not offer storage
+        commitment costs no wait, and one that reports at once none beyond that.
+    progress : callable, optional
+        Called with a sentence when something begins that takes time: what is done, or what is waited for.
 
     Returns
     -------
@@ -127,24 +136,28 @@ def push(
     AttributeUnusable, UidInvalid
         If a dataset has no SOP Class UID or no SOP Instance UID; then nothing is sent.
     InputError, PeerUnknown
-        If it is not known where to.
+        If it is not known where to, or an argument is out of range; then nothing is sent either.
     """
     if commit not in _COMMIT:
         raise InputError(f"commit is 'auto', 'always' or 'never', not {commit!r}.")
-    peer = as_peer(peer)
+    if wait_s is not None and not wait_s >= 0:
+        raise InputError(f"wait_s is 0 or more, not {wait_s}.")
+    peer, tell = as_peer(peer), progress or log.info
     waiting = [(InstanceRef.of(dataset), dataset) for dataset in datasets]
     with (audit or Audit()).step("push") as step:
         errors: dict[str, Findings] = {}
         for ref, dataset in waiting:  # one with errors keeps another of its UID back too: the peer can't tell them apart
             errors[ref.sop_instance_uid] = max(errors.get(ref.sop_instance_uid, Findings()), check(dataset).errors, key=len)
         going = {uid for uid, found in errors.items() if even_with_errors or not found}
+        tell(f"Storing {len(going)} of {len(errors)} instances.")
         rows = iter(store(peer, [dataset for ref, dataset in waiting if ref.sop_instance_uid in going], via=via))
         answers = [next(rows) if ref.sop_instance_uid in going else None for ref, _ in waiting]
         there = [ref for (ref, _), answer in zip(waiting, answers, strict=True) if answer and answer.outcome in _STORED]
+        tell("Finding them and getting them back.")
         proof = _proof(peer, list(dict.fromkeys(there)), via=via)
         proof.must_commit = commit == "always"
         if there and (commit == "always" or (commit == "auto" and via == "dimse")):
-            _ask_to_commit(peer, list(dict.fromkeys(there)), wait_s, listen, into=proof)
+            _ask_to_commit(peer, list(dict.fromkeys(there)), wait_s, listen, tell, into=proof)
         result = Push(
             _row(ref, dataset, errors[ref.sop_instance_uid], answer, proof)
             for (ref, dataset), answer in zip(waiting, answers, strict=True)
@@ -182,12 +195,20 @@ def _proof(peer: Peer, refs: list[InstanceRef], *, via: Literal["dimse", "web"])
 
 
 def _ask_to_commit(
-    peer: Peer, refs: list[InstanceRef], wait_s: float, listen: CommitmentReports | int | None, *, into: _Proof
+    peer: Peer,
+    refs: list[InstanceRef],
+    wait_s: float | None,
+    listen: CommitmentReports | int | None,
+    tell: Callable[[str], object],
+    *,
+    into: _Proof,
 ) -> None:
     """Ask the peer to answer for the instances, and note what it says of each."""
+    if wait_s is None:
+        wait_s = _WAIT_S if into.must_commit or listen is not None else _HERE_S + _HERE_EACH_S * len(refs)
     said = {CommitmentOutcome.COMMITTED: "yes", CommitmentOutcome.UNCOMMITTED: "no report"}
     try:
-        report = ask_to_commit(peer, refs, wait_s=wait_s, listen=listen)
+        report = ask_to_commit(peer, refs, wait_s=wait_s, listen=listen, progress=tell)
     except ContextRejected:
         into.committed = dict.fromkeys((ref.sop_instance_uid for ref in refs), "not offered")
     except NetworkError as error:

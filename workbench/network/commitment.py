@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydicom.dataset import Dataset
@@ -52,7 +53,9 @@ FAILURE_REASONS = {
     0x0213: "not enough resources",
 }
 _HOLD_S = 5.0  # how long the association of the request stays open where the report can come on another one
+_QUIET_S = 0.5  # how long a wait is not worth a word
 _MOST_TRANSACTIONS = 10_000
+_ELSEWHERE = "The peer may report on a new association: pass listen= with the port that it knows for us."
 
 
 class CommitmentOutcome(StrEnum):
@@ -279,6 +282,7 @@ def commit(
     reports: CommitmentReports | None = None,
     at_once: int = 1000,
     cancel: Callable[[], bool] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> CommitmentReport:
     """Ask a peer to answer for the safekeeping of instances (storage commitment push model, PS3.4 J.3).
 
@@ -299,6 +303,8 @@ def commit(
         How many instances one request names at most; several requests go over one association.
     cancel : callable, optional
         Polled; when it is true, nothing more is waited for.
+    progress : callable, optional
+        Called with a sentence when a report does not come at once: how long it is waited for, and where it can come.
 
     Returns
     -------
@@ -328,7 +334,8 @@ def commit(
                 listening.enter_context(ours)
             asked = [reports.expect(wanted[k : k + at_once], peer=peer.name) for k in range(0, len(wanted), at_once)]
             hold_s = wait_s if listen is None else min(wait_s, _HOLD_S)
-            begun = _Exchange(association, peer, reports).run(asked, hold_s, stop)
+            waits = partial(progress or log.info, _waiting(wait_s, listen))
+            begun = _Exchange(association, peer, reports).run(asked, hold_s, stop, waits)
         if listen is not None:
             reports.wait(asked, begun + wait_s, stop)
     report = CommitmentReport(row for transaction in asked for row in transaction.rows(_silence(wait_s, listen)))
@@ -343,7 +350,7 @@ class _Exchange:
         self._association, self._peer, self._reports = association, peer, reports
         self._contexts = {context.context_id: context for context in association.accepted_contexts}
 
-    def run(self, asked: list[_Transaction], hold_s: float, cancel: Callable[[], bool]) -> float:
+    def run(self, asked: list[_Transaction], hold_s: float, cancel: Callable[[], bool], waits: Callable[[], object]) -> float:
         """Send the requests; take reports until all have come, or for `hold_s`. Return when the last request was answered."""
         begun, unsent = 0.0, list(asked)
         try:
@@ -351,8 +358,12 @@ class _Exchange:
                 while unsent:
                     self._request(len(asked) - len(unsent) + 1, unsent.pop(0), take)
                 begun = time.monotonic()
-                while not self._reports.is_settled(asked) and not cancel() and (left := begun + hold_s - time.monotonic()) > 0:
-                    self._take(take(min(0.2, left)))
+                for seconds in (min(_QUIET_S, hold_s), hold_s):
+                    end = begun + seconds
+                    while not self._reports.is_settled(asked) and not cancel() and (left := end - time.monotonic()) > 0:
+                        self._take(take(min(0.2, left)))
+                    if seconds < hold_s and not self._reports.is_settled(asked):
+                        waits()
         except AssociationAborted:
             log.warning("the association with %s ended before all was reported", self._peer)
             self._association.abort()
@@ -463,8 +474,15 @@ def _judged(refs: Iterable[tuple[str, str]], information: Dataset) -> dict[str, 
     return found
 
 
+def _waiting(wait_s: float, listen: CommitmentReports | int | None) -> str:
+    where = (
+        f"on the association of the request. {_ELSEWHERE}" if listen is None else "on the association of the request or a new one."
+    )
+    return f"Waiting up to {wait_s:g} s for the report of storage commitment {where}"
+
+
 def _silence(wait_s: float, listen: CommitmentReports | int | None) -> str:
     remedy = "Keep the local copy, and ask again later."
     if listen is None:
-        remedy = "The peer may report on a new association: pass listen= with the port that it knows for us. " + remedy
+        remedy = f"{_ELSEWHERE} {remedy}"
     return f"No report came within {wait_s:g} s. {remedy}"
