@@ -14,6 +14,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from workbench.entities import uid_checked
 from workbench.errors import AttributeUnusable
 from workbench.files import character_sets, meta_bytes
+from workbench.files.byte_order import order_checked
 
 __all__ = ["encoded"]
 
@@ -35,6 +36,7 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str | None) -> bytes:
             raise AttributeUnusable(f"The archive needs {keyword}, which the dataset does not have (PS3.3 C.12.1).")
     uid_checked(dataset.SOPInstanceUID, name="SOP Instance UID (0008,0018)")
     syntax = _syntax(dataset, transfer_syntax_uid)
+    order_checked(dataset, syntax)
     shallow, file = Dataset(dataset), io.BytesIO()
     try:
         if syntax.is_transfer_syntax and not syntax.is_private:

@@ -5,6 +5,7 @@ Does not know: archives, networks, what a dataset means.
 """
 
 from workbench.files import character_sets, given
+from workbench.files.byte_order import in_syntax
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 from workbench.files.reading import Limits, Reading, read
 from workbench.files.whole import INCOMPLETE_FILES, UnfinishedFile, is_full, name_once, save, sync_folder, write_whole
@@ -19,6 +20,7 @@ __all__ = [
     "UnfinishedFile",
     "character_sets",
     "given",
+    "in_syntax",
     "is_full",
     "meta_bytes",
     "name_once",

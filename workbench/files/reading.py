@@ -22,6 +22,7 @@ from workbench.entities import Finding, Findings, Severity
 from workbench.errors import DatasetIncomplete, LimitExceeded, NotDicom
 from workbench.files._contents import missing_content
 from workbench.files._text_findings import text_findings
+from workbench.files.byte_order import with_little_endian_unknowns
 from workbench.files.character_sets import encodings_of_terms
 from workbench.files.encoding import Encoding, Source, encoding_of, guess_encoding, open_source, what_it_looks_like
 from workbench.files.inflating import inflated
@@ -148,6 +149,8 @@ def read(source: Path | str | bytes | BinaryIO, *, limits: Limits | None = None,
         structure = walk(job.source, offset, encoding, nesting_limit=limits.nesting)
         _judge(job, structure, meta)
         dataset = _parsed(job, data, structure, encoding, offset, stop_before_pixels=stop_before_pixels)
+        if not encoding.is_little_endian:
+            _read_unknowns(job, dataset)
         _judge_text(job, dataset)
     whole = FileDataset(
         str(source) if isinstance(source, Path | str) else io.BytesIO(), dataset, preamble, meta,
@@ -309,6 +312,13 @@ def _judge(job: _Job, structure: Structure, meta: FileMetaDataset) -> None:
         if lacking:
             text = f"{lacking} is missing, which every instance of its SOP class has: cut between two elements, or a header only."
             job.incomplete("PS3.3 A", text, Severity.WARNING)
+
+
+def _read_unknowns(job: _Job, dataset: Dataset) -> None:
+    try:
+        with_little_endian_unknowns(dataset)
+    except Exception as error:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
+        job.say(Severity.WARNING, "PS3.5 6.2.2", f"Not all values of UN could be looked at ({type(error).__name__}).")
 
 
 def _judge_text(job: _Job, dataset: Dataset) -> None:

@@ -19,6 +19,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from workbench.errors import AttributeUnusable, StorageFull
+from workbench.files.byte_order import order_checked
 from workbench.files.character_sets import NotEncodable
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -258,7 +259,8 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
     Raises
     ------
     AttributeUnusable
-        If an attribute that every file needs is missing, or the dataset can't be encoded.
+        If an attribute that every file needs is missing, or the dataset can't be encoded: also where words of it are in another
+        byte order than that of the transfer syntax (:func:`workbench.files.in_syntax` turns them).
     StorageFull
         If there is no space left.
 
@@ -270,6 +272,7 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
         if not dataset.get(keyword):
             raise AttributeUnusable(f"A DICOM file needs {keyword}, which the dataset does not have (PS3.10 7.1).")
     shallow = _with_encoding(dataset)
+    order_checked(dataset, shallow.file_meta.TransferSyntaxUID)
 
     def encode(file: BinaryIO) -> None:
         try:

@@ -17,19 +17,19 @@ from typing import NamedTuple, NoReturn
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.uid import UID
 
 from workbench.entities import Peer, plain
 from workbench.errors import AssociationAborted, PeerTimeout
 from workbench.network._identifiers import identifier
 from workbench.network._sockets import read_now
 from workbench.network.bulk import Channel, MemoryContent, command_set, parse_command_set
-from workbench.network.receiving import Context, Sink, StoreReceiver, Violation
+from workbench.network.receiving import Context, Overlong, Sink, StoreReceiver, Violation
 
 __all__ = ["Conversation", "Response"]
 
-_P_DATA, _RELEASE_RQ, _ABORT = 4, 5, 7
+_P_DATA, _RELEASE_RP, _ABORT = 4, 6, 7
 _PENDING = frozenset({0xFF00, 0xFF01})
-_IMPLICIT = "1.2.840.10008.1.2"
 _SHORT = frozenset((b"AE", b"CS", b"DA", b"IS", b"LO", b"PN", b"SH", b"TM", b"UI", b"US"))  # with lengths of 2 bytes (PS3.5 7.1.2)
 _BUFFER_BYTES = 1 << 20
 _TICK_S = 0.25
@@ -60,6 +60,7 @@ class Response:
     comment: str
     encoded: bytes
     is_implicit: bool
+    is_little_endian: bool = True
 
     @property
     def is_final(self) -> bool:
@@ -74,11 +75,13 @@ class Response:
     @property
     def dataset(self) -> Dataset:
         """The identifier, decoded as it is used."""
-        return identifier(self.encoded, is_implicit=self.is_implicit)
+        return identifier(self.encoded, is_implicit=self.is_implicit, is_little_endian=self.is_little_endian)
 
     def uids(self, tags: Collection[int]) -> dict[int, str] | None:
         """Return the UIDs of the identifier that are asked for by tag; None where only a reader of datasets can tell."""
         found, position, encoded = {}, 0, self.encoded
+        if not self.is_little_endian:
+            return None
         with suppress(struct.error):
             while position < len(encoded):
                 group, element, length = struct.unpack_from("<HHL", encoded, position)
@@ -203,13 +206,13 @@ class Conversation:
         }  # fmt: skip
         if destination:
             elements[0x0600] = destination.encode() + b" " * (len(destination) % 2)
-        content = _encoded(identifier, is_implicit=context.transfer_syntax == _IMPLICIT)
+        content = _encoded(identifier, UID(context.transfer_syntax))
         self._channel.send(self._context_id, command_set(elements), MemoryContent(content))
         try:
             yield from self._pumped(cancel, came)
         except Violation as violation:
             self._stores.abandon("the protocol was broken")
-            self._channel.abort(source=2)
+            self._channel.abort(source=violation.source)
             raise AssociationAborted(f"{self._peer} sent {violation}; the association was aborted.") from violation
         except BaseException:
             if not self._is_over:  # whatever is made of a final response, it leaves nothing open
@@ -299,8 +302,10 @@ class Conversation:
         while self._end - self._start >= 6:
             kind = self._buffer[self._start]
             size = int.from_bytes(self._buffer[self._start + 2 : self._start + 6], "big")
-            if size > self._peer.max_pdu_bytes + 6 or not _P_DATA <= kind <= _ABORT:
+            if not _P_DATA <= kind <= _ABORT or kind == _RELEASE_RP:
                 raise Violation(f"a PDU of type 0x{kind:02X} and {size} bytes (PS3.8 9.3)")
+            if size > self._peer.max_pdu_bytes + 6:
+                raise Overlong(f"a PDU of type 0x{kind:02X} and {size} bytes (PS3.8 9.3)")
             end = self._start + 6 + size
             if end > self._end:
                 if end > len(self._buffer):
@@ -321,6 +326,7 @@ class Conversation:
 
     def _over(self, kind: int) -> NoReturn:
         if kind == _ABORT:
+            self._channel.close()  # that is all there is to do (PS3.8 9.2.3, AA-3)
             raise AssociationAborted(f"{self._peer} aborted the association during {self._service.name} (A-ABORT, PS3.8 9.3.8).")
         raise AssociationAborted(f"{self._peer} released the association before {self._service.name} was done.")
 
@@ -346,6 +352,7 @@ class Conversation:
             raise Violation(f"another message than the {service} response that was due (PS3.7 9.3)")
         if len(values.get(0x0900, b"")) != 2:
             raise Violation(f"a {service} response without a status (PS3.7 9.3)")
+        syntax = UID(self._contexts[self._context_id].transfer_syntax)
         self._responses.append(
             Response(
                 status=numbers[0x0900],
@@ -355,7 +362,8 @@ class Conversation:
                 warning=numbers.get(0x1023, 0),
                 comment=plain(values.get(0x0902, b"").decode("latin-1").strip("\0 "))[:64],
                 encoded=bytes(message.dataset),
-                is_implicit=self._contexts[self._context_id].transfer_syntax == _IMPLICIT,
+                is_implicit=syntax.is_implicit_VR,
+                is_little_endian=syntax.is_little_endian,
             )
         )
 
@@ -383,8 +391,8 @@ class Conversation:
         )
 
 
-def _encoded(identifier: Dataset, *, is_implicit: bool) -> bytes:
+def _encoded(identifier: Dataset, syntax: UID) -> bytes:
     stream = DicomBytesIO()
-    stream.is_implicit_VR, stream.is_little_endian = is_implicit, True
+    stream.is_implicit_VR, stream.is_little_endian = syntax.is_implicit_VR, syntax.is_little_endian
     write_dataset(stream, identifier)
     return stream.getvalue()

@@ -234,7 +234,7 @@ def lut_attributes(lut: FilmLut) -> Dataset:
     return dataset
 
 
-def lut_of(dataset: Dataset, *, is_little_endian: bool = True) -> FilmLut:
+def lut_of(dataset: Dataset) -> FilmLut:
     """Return the presentation LUT that attributes describe.
 
     Raises
@@ -250,15 +250,14 @@ def lut_of(dataset: Dataset, *, is_little_endian: bool = True) -> FilmLut:
         raise AttributeUnusable(
             "A presentation LUT needs LUT Descriptor, whose first value mapped is 0, and LUT Data (PS3.3 C.11.4.1)."
         )
-    values = _words(data, is_little_endian=is_little_endian)
+    values = _words(data)
     entries, bits = int(descriptor[0]) or 65_536, int(descriptor[2])
     if len(values) != entries:
         raise AttributeUnusable("A presentation LUT has other entries than its descriptor says (PS3.3 C.11.4.1).")
     return FilmLut(values=values, bits=bits)
 
 
-def _words(data: bytes | int | Iterable[int], *, is_little_endian: bool) -> tuple[int, ...]:
+def _words(data: bytes | int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(data, bytes | bytearray):
-        order = "little" if is_little_endian else "big"
-        return tuple(int.from_bytes(data[at : at + 2], order) for at in range(0, len(data) - 1, 2))  # type: ignore[arg-type]
+        return tuple(int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data) - 1, 2))
     return (int(data),) if isinstance(data, int) else tuple(int(value) & 0xFFFF for value in data)

@@ -33,7 +33,7 @@ def _empty(vr: str | None) -> bytes | None:
     return cast("bytes | None", empty_value_for_VR(vr, raw=True))
 
 
-def identifier(encoded: bytes, *, is_implicit: bool) -> Dataset:
+def identifier(encoded: bytes, *, is_implicit: bool, is_little_endian: bool = True) -> Dataset:
     """Return an encoded identifier as a dataset whose elements are converted when they are asked for.
 
     Raises
@@ -41,6 +41,8 @@ def identifier(encoded: bytes, *, is_implicit: bool) -> Dataset:
     Exception
         Whatever pydicom raises for bytes that are no dataset.
     """
+    if not is_little_endian:
+        return read_dataset(BytesIO(encoded), is_implicit, is_little_endian=False)
     elements = _elements(encoded, is_implicit=is_implicit)
     if elements is None:
         return read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True)

@@ -21,6 +21,7 @@ from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import Peer, plain
 from workbench.errors import AssociationAborted, AttributeUnusable, ContextRejected, StatusFailure
+from workbench.files.byte_order import turn
 from workbench.network._suboperations import encode
 from workbench.network._talking import undisturbed
 from workbench.network.association import lost
@@ -216,6 +217,9 @@ def _dataset(message: Any, context: PresentationContext) -> Dataset:
         return Dataset()
     syntax = UID(context.transfer_syntax[0])
     try:
-        return read_dataset(BytesIO(encoded.getvalue()), syntax.is_implicit_VR, syntax.is_little_endian)
+        dataset = read_dataset(BytesIO(encoded.getvalue()), syntax.is_implicit_VR, syntax.is_little_endian)
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         raise AttributeUnusable(f"The dataset of a response can't be read ({type(error).__name__}).") from None
+    if not syntax.is_little_endian:
+        turn(dataset, is_little_endian=False)
+    return dataset

@@ -4,6 +4,7 @@ Knows: how an instance gets onto our own association or a new one, what is count
 Does not know: which instances were asked for, or where they lie.
 """
 
+import copy
 import logging
 import queue
 import time
@@ -23,6 +24,7 @@ from pynetdicom.presentation import PresentationContext
 from workbench.entities import InstanceRef, Peer, Timeouts
 from workbench.errors import WorkbenchError
 from workbench.files import Part10
+from workbench.files.byte_order import turn
 from workbench.network._guard import Acceptor
 from workbench.network.association import associate, take_over
 from workbench.network.bulk import Channel, Content, FileContent, MemoryContent, store_request
@@ -41,9 +43,12 @@ Accepted = dict[str, dict[str, int]]
 
 
 def encode(dataset: Dataset, transfer_syntax_uid: str) -> BytesIO:
-    """Return an identifier encoded for a response; the dataset is ours alone."""
+    """Return the dataset of a message encoded; its words are in little endian, and it is ours alone."""
     buffer = DicomBytesIO()
     uid = UID(transfer_syntax_uid)
+    if not uid.is_little_endian:
+        dataset = copy.deepcopy(dataset)
+        turn(dataset, is_little_endian=True)
     buffer.is_implicit_VR, buffer.is_little_endian = uid.is_implicit_VR, uid.is_little_endian
     write_dataset(buffer, dataset)
     return BytesIO(buffer.getvalue())

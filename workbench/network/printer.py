@@ -385,7 +385,7 @@ class Printer:
     # ------------------------------------------------------------ presentation LUT, printer
     def _create_lut(self, asked: _Asked) -> _Told:
         uid = asked.desk.new_uid(asked.uid)
-        asked.desk.luts[uid] = lut_of(asked.dataset, is_little_endian=UID(asked.context.transfer_syntax[0]).is_little_endian)
+        asked.desk.luts[uid] = lut_of(asked.dataset)
         return 0, asked.dataset, uid
 
     def _delete_lut(self, asked: _Asked) -> _Told:

@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext
 
 from workbench.errors import AttributeUnusable
+from workbench.files.byte_order import turn
 from workbench.network._guard import Acceptor
 from workbench.network._suboperations import encode
 
@@ -71,7 +72,7 @@ class Provider(Protocol):
 
 
 def dataset_of(request: Any, context: PresentationContext) -> Dataset:
-    """Return the dataset that a request brings, empty where it has none.
+    """Return the dataset that a request brings, empty where it has none; words of its values are in little endian.
 
     Raises
     ------
@@ -89,6 +90,8 @@ def dataset_of(request: Any, context: PresentationContext) -> Dataset:
         raise AttributeUnusable(f"The dataset of the request can't be read ({type(error).__name__}).") from None
     if is_cut:
         raise AttributeUnusable("The dataset of the request ends in the middle of an element (PS3.5 7.1).")
+    if not syntax.is_little_endian:
+        turn(dataset, is_little_endian=False)
     return dataset
 
 

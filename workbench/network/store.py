@@ -85,9 +85,9 @@ def store(  # noqa: PLR0913 - each is a choice of its own
     Notes
     -----
     An instance goes out byte for byte in its own transfer syntax if the peer accepts that, else decompressed in
-    Explicit or Implicit VR Little Endian. Nothing is ever compressed, so nothing is lost. Where no answer comes
-    the outcome is unknown; the instance is offered again in the next attempt, which is safe since a C-STORE of
-    the same instance changes nothing.
+    Explicit or Implicit VR Little Endian, or in Explicit VR Big Endian if the peer takes nothing else. Nothing is ever
+    compressed, so nothing is lost. Where no answer comes the outcome is unknown; the instance is offered again in the
+    next attempt, which is safe since a C-STORE of the same instance changes nothing.
 
     File preambles are not sent. Trailing padding (FFFC,FFFC) (PS3.10 7.2) is part of the dataset and goes with it.
     """
@@ -101,8 +101,9 @@ def store(  # noqa: PLR0913 - each is a choice of its own
     items, bad = look_at(sources)
     policy = policy or Sending()
     policy = replace(policy, retry=retry or policy.retry)
-    if policy.per == "instance" and associations > 1:
-        raise InputError("A policy of one association per instance holds one at once: associations is 1 with it.")
+    if (policy.per == "instance" or policy.no_context == "abort") and associations > 1:
+        what = "one association per instance" if policy.per == "instance" else "aborting where a context lacks"
+        raise InputError(f"A policy of {what} holds one at once: associations is 1 with it.")
     job = Job(peer, len(items) + len(bad), transcode == "lossless", policy, progress, cancel)
     for index, name, reason in bad:
         job.settle(index, StoreRow(name, "", "", StoreOutcome.REFUSED, None, reason, "", "", 0))
@@ -175,6 +176,9 @@ class _Associated(Sender):
         }
         maximum = int(association.acceptor.maximum_length or 0)
         channel = Channel(take_over(association), maximum_bytes=maximum, timeouts=self.job.peer.timeouts)
+        if self.job.policy.no_context == "abort" and self._refuse_unfit(accepted):
+            channel.abort()
+            return
         ready = self._next(accepted)
         try:
             while ready and not self.job.halted:
@@ -192,11 +196,23 @@ class _Associated(Sender):
             if channel.is_open:
                 channel.abort()
 
+    def _refuse_unfit(self, accepted: dict[tuple[str, str], int]) -> bool:
+        """Settle what waits and has no context here; whether there is any."""
+        unfit = [item for item in self.job.waiting if not self._syntax(item, accepted)]
+        for item in unfit:
+            self.job.waiting.remove(item)
+            self.job.row(item, StoreOutcome.REFUSED, f"{_no_context(self.job, item)} The association was aborted.")
+        return bool(unfit)
+
+    def _syntax(self, item: Outgoing, accepted: dict[tuple[str, str], int]) -> str:
+        """Return in which transfer syntax an instance can go; empty where in none."""
+        syntaxes = (item.transfer_syntax_uid, *(TARGETS if self.job.recode and item.can_change else ()))
+        return next((syntax for syntax in syntaxes if (item.sop_class_uid, syntax) in accepted), "")
+
     def _next(self, accepted: dict[tuple[str, str], int]) -> "_Ready | None":
         """Return the next instance that can be sent, opened."""
         while item := self.job.take():
-            syntaxes = (item.transfer_syntax_uid, *(TARGETS if self.job.recode and item.can_change else ()))
-            syntax = next((syntax for syntax in syntaxes if (item.sop_class_uid, syntax) in accepted), "")
+            syntax = self._syntax(item, accepted)
             if not syntax:
                 self.job.row(item, StoreOutcome.REFUSED, _no_context(self.job, item))
                 continue

@@ -1,6 +1,6 @@
 """The same dataset in another transfer syntax, without loss.
 
-Knows: which transfer syntaxes can be left for Explicit or Implicit VR Little Endian without a bit of the image changed.
+Knows: which transfer syntaxes can be left for one without compression without a bit of the image changed.
 Does not know: files, associations; it never compresses.
 """
 
@@ -13,13 +13,15 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import decompress
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from workbench.errors import PixelDataUnusable
+from workbench.errors import AttributeUnusable, PixelDataUnusable
 from workbench.files import character_sets
+from workbench.files.byte_order import order_checked, turn
 
 __all__ = ["can_leave", "encoded", "recoded"]
 
-#: What an instance may be recoded to, in the order of preference: explicit keeps the representation of private elements.
-TARGETS = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+#: What an instance may be recoded to, in the order of preference: explicit keeps the representation of private elements, and
+#: big endian is retired (PS3.5-2016b A.3), though there are systems that take nothing else.
+TARGETS = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(ExplicitVRBigEndian))
 
 
 def can_leave(transfer_syntax_uid: str) -> bool:
@@ -53,6 +55,10 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
         If it can't be encoded so.
     """
     uid = UID(transfer_syntax_uid)
+    try:
+        order_checked(dataset, uid)
+    except AttributeUnusable as error:
+        raise PixelDataUnusable(str(error)) from None
     shallow = copy.copy(dataset)
     shallow.file_meta = FileMetaDataset()
     shallow.file_meta.TransferSyntaxUID = uid
@@ -112,23 +118,14 @@ def recoded(part10: bytes | Dataset, *, to: str) -> bytes:
                 f"Its pixels can't be decoded from {source.name} ({type(error).__name__}), and the peer takes no "
                 f"compressed ones of this kind (PS3.5 A.4)."
             ) from None
-    return encoded(_swapped(dataset, source), to)
+    target = UID(to)
+    if source.is_little_endian != target.is_little_endian:
+        _turn(dataset, source)
+    return encoded(dataset, to)
 
 
-def _swapped(dataset: Dataset, source: UID) -> Dataset:
-    """Return `dataset` with words of OW values in little endian order (pydicom leaves them as they were read)."""
-    if source != ExplicitVRBigEndian:
-        return dataset
-    swap = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-
-    def turn(_: Dataset, element: object) -> None:
-        size = swap.get(getattr(element, "VR", ""), 0)
-        value = getattr(element, "value", None)
-        if size and isinstance(value, bytes):
-            turned = bytearray(len(value))
-            for k in range(size):
-                turned[k::size] = value[size - 1 - k :: size]
-            element.value = bytes(turned)  # type: ignore[attr-defined]
-
-    dataset.walk(turn)
-    return dataset
+def _turn(dataset: Dataset, source: UID) -> None:
+    try:
+        turn(dataset, is_little_endian=source.is_little_endian)
+    except AttributeUnusable as error:
+        raise PixelDataUnusable(str(error)) from None

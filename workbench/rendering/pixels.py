@@ -245,12 +245,11 @@ def _native(image: Dataset, shape: Layout, value: bytes, frames: range) -> NDArr
             "or its Rows, Columns, Bits Allocated or Number of Frames are wrong (PS3.5 8.1)."
         )
     is_big = shape.transfer_syntax_uid == "1.2.840.10008.1.2.2"
+    if is_big and shape.bits_allocated != 16 and image[shape.keyword].VR == "OW":  # words of 16 bits, whatever pixels are in them
+        value, is_big = np.frombuffer(value, np.uint16, len(value) // 2).byteswap().tobytes(), False
     if shape.bits_allocated == 1:
         packed = np.frombuffer(value, np.uint8)[first // 8 : needed]
         flat: NDArray[Any] = np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + count]
-    elif is_big and shape.bits_allocated == 8 and image[shape.keyword].VR == "OW":
-        words = np.frombuffer(value, np.uint8, len(value) // 2 * 2).view(np.uint16).byteswap()
-        flat = words.view(shape.dtype)[first : first + count]
     else:
         flat = np.frombuffer(value, shape.dtype.newbyteorder(">" if is_big else "<"), count, first * shape.dtype.itemsize)
         flat = flat.astype(shape.dtype, copy=False)
