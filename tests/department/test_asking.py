@@ -16,7 +16,7 @@ from pynetdicom import AE, evt
 from workbench import devices
 from workbench.archive import Archive
 from workbench.department import Modality, Outcome
-from workbench.department._asking import keeping_on, verified
+from workbench.department._asking import keeping_on, verified, worklist_keys
 from workbench.devices import Policy
 from workbench.entities import Peer, Timeouts
 from workbench.errors import AssociationRejected, InputError, PeerUnreachable
@@ -99,6 +99,39 @@ def test_what_is_to_be_fetched_is_asked_for_level_by_level_with_the_keys_of_each
     assert (done.outcome, done.count, len(scanner.fetched)) == (Outcome.DONE, 4, 4)
     for level, keys in zip(("STUDY", "SERIES", "IMAGE"), queries(recorded), strict=True):
         assert set(keys) | {"SpecificCharacterSet"} == listed("philips-vereos", level) | {"QueryRetrieveLevel"}, level
+
+
+NAMES = {
+    "Doe": "*Doe*", "^Jane": "*Jane*", "Doe^": "*Doe*", "Doe^Jane": "*Doe*Jane*", "Doe^Jane^Mary": "*Doe*Jane*Mary*",
+    "Doe^^Mary": "*Doe*Mary*", "^^Mary": "*Mary*", "^Jane^Mary": "*Jane*Mary*", "Doe ^ Jane": "*Doe*Jane*",
+    "Yamada^Tarou=山田^太郎": "*Yamada*Tarou*=*山田*太郎*", "Yamada=山田": "*Yamada*=*山田*", "=山田^太郎": "*=*山田*太郎*",
+    "==やまだ": "*=*=*やまだ*", "Yamada==やまだ": "*Yamada*=*=*やまだ*", "Yamada=": "*Yamada*",
+    "": "", "^": "", "^^=^": "", "Do*": "Do*", "Doe^J*": "Doe^J*", "D?e^Jane": "D?e^Jane", "*": "*",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", NAMES)
+def test_a_name_gets_wildcards_about_it_and_between_its_parts_where_both_are_given(typed):
+    """VideoStation, Table 18: wildcards before and after; between family and given name where both are specified."""
+    station = devices.profile("meddream-videostation")
+    keys = worklist_keys(station, "worklist-client", title="VIDEO", values={NAME: typed})
+    assert keys[NAME] == NAMES[typed]
+
+
+@pytest.mark.parametrize("typed", [typed for typed in NAMES if "*" not in typed and "?" not in typed])
+def test_a_name_with_added_wildcards_still_finds_whoever_has_it(typed):
+    item = {
+        "PatientID": "1",
+        "Modality": "XC",
+        "ScheduledStationAETitle": "X",
+        "ScheduledProcedureStepStartDate": f"{date.today():%Y%m%d}",
+    }
+    item["PatientName"] = "=".join(group.replace(" ", "") for group in typed.split("=")) or "Doe"
+    other = item | {"PatientID": "2", "PatientName": "Roe^Rita=李^四=り"}
+    with Server(None, ae_title="RIS", providers=[Worklist([item, other])]) as server:
+        found = Modality("meddream-videostation").ask(server.peer, values={NAME: typed})
+    assert "1" in {answer.PatientID for answer in found}
+    assert ("2" in {answer.PatientID for answer in found}) is (not typed.strip("^="))
 
 
 def test_where_a_statement_lists_no_keys_the_row_says_so(archive):

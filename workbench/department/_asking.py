@@ -295,12 +295,28 @@ def _by_itself(rows: Mapping[str, Key], profile: Profile, title: str, query: str
 
 def _wild(row: Key, value: Any, policy: Policy) -> Any:
     """Return a value with the wildcards that the system itself adds; the user's own are left alone."""
-    if not isinstance(value, str) or not value or "*" in value or "wildcard" not in row.matching.split():
+    if not isinstance(value, str) or not value or set(value) & set("*?") or "wildcard" not in row.matching.split():
         return value
     if row.path == _NAME and policy.name_form:
-        family, _, given = value.partition("^")
-        return policy.name_form.format(family=family, given=given)
+        return _wild_name(value, policy.name_form)
     return {"both": f"*{value}*", "trailing": f"{value}*"}.get(policy.wildcards or "", value)
+
+
+def _wild_name(value: str, form: str) -> str:
+    """Return a name in the form of both its parts, where both are given, or with wildcards about the only one, group by group.
+
+    Parts after the given name stand with it, so that none is lost; a group that is empty before one that is not may hold anything
+    (PS3.5 6.2.1). Of a name without parts nothing is left: it matches all.
+    """
+    groups = []
+    for group in value.split("="):
+        family, *others = (part.strip() for part in group.split("^"))
+        rest = "*".join(filter(None, others))
+        both = form.format(family=family, given=rest) if family and rest else f"*{family or rest}*"
+        groups.append(both if family or rest else "*")
+    while groups and groups[-1] == "*":
+        groups.pop()
+    return "=".join(groups)
 
 
 def _leaves(keys: Mapping[str, Any]) -> dict[str, Any]:
