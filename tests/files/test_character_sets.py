@@ -1,4 +1,4 @@
-r"""Character sets: the standard's own bytes, every defined term both ways, and what can't be decoded.
+r"""F11, character sets: the standard's own bytes, every defined term both ways, and what can't be decoded.
 
 The byte strings of names are those of PS3.5 Annexes H to K.
 """

@@ -1,4 +1,4 @@
-"""Names in many character sets: kept by Orthanc and dcmqrscp and found there; asked of us by findscu in another set."""
+"""F11, names in many character sets: kept by Orthanc and dcmqrscp and found there; asked of us by findscu in another set."""
 
 import io
 import subprocess
