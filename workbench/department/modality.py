@@ -317,10 +317,10 @@ class Modality:
         peer = self._needed("archive")
         if not self.made:
             return Told(Outcome.NOTHING, 0, "There is nothing to send.", peer.ae_title)
-        statuses = devices.statuses(self.profile, entity=activity.entity, activity=activity.name)
-        policy = self._policy(activity)
+        policy, names = self._policy(activity), {"entity": activity.entity, "activity": activity.name}
+        sending = Sending.of(policy, devices.statuses(self.profile, **names), devices.events(self.profile, **names))
         self.sent = store(
-            self._as(activity.entity, peer, activity.name), self.made, policy=Sending.of(policy, statuses), cancel=deadline(policy),
+            self._as(activity.entity, peer, activity.name), self.made, policy=sending, cancel=deadline(policy),
             transcode="never" if policy.converts is False else "lossless",
         )  # fmt: skip
         troubles = self.sent.troubles

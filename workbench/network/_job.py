@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
-from workbench.devices import Policy, Status, reaction
+from workbench.devices import Event, Policy, Status, happening, reaction
 from workbench.entities import Peer, Rows, plain
 from workbench.errors import AssociationRejected, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network._outgoing import Outgoing
@@ -25,7 +25,10 @@ __all__ = ["Job", "Retry", "Sender", "Sending", "StoreOutcome", "StoreReport", "
 
 log = logging.getLogger(__name__)
 
-_WORDS = {"per": ("job", "instance"), "on_failure": ("continue", "stop", "abort"), "warning_is": ("success", "failure")}
+_WORDS = {
+    "per": ("job", "instance"), "on_failure": ("continue", "stop", "abort"), "warning_is": ("success", "failure"),
+    "no_context": ("continue", "abort"),
+}  # fmt: skip
 
 
 class StoreOutcome(StrEnum):
@@ -133,6 +136,9 @@ class Sending:
         ``abort``: stop, and abort the association instead of releasing it.
     warning_is : str
         Whether a warning status (PS3.4 B.2.3) counts as ``success`` or ``failure``.
+    no_context : str
+        What becomes of an association whose contexts have none for an instance that is to go over it: ``continue`` with the
+        others, or ``abort`` it before anything is sent; the others then go over the next one.
     retry : Retry
         How often and when to try again.
     statuses : tuple of Status
@@ -152,6 +158,7 @@ class Sending:
     per: str = "job"
     on_failure: str = "continue"
     warning_is: str = "success"
+    no_context: str = "continue"
     retry: Retry = field(default_factory=Retry)
     statuses: tuple[Status, ...] = ()
 
@@ -161,7 +168,7 @@ class Sending:
                 raise InputError(f"{name} is {' or '.join(map(repr, words))}, not {plain(str(getattr(self, name)))!r}.")
 
     @classmethod
-    def of(cls, policy: Policy, statuses: Iterable[Status] = ()) -> "Sending":
+    def of(cls, policy: Policy, statuses: Iterable[Status] = (), events: Iterable[Event] = ()) -> "Sending":
         """Return what a device profile says of it; where the statement does not say, what is usual here.
 
         Parameters
@@ -170,6 +177,8 @@ class Sending:
             Of the entity that sends.
         statuses : iterable of Status
             Its table of statuses of C-STORE.
+        events : iterable of Event
+            What it does where a context is not accepted, and where no data comes for the service time-out.
 
         Examples
         --------
@@ -177,9 +186,12 @@ class Sending:
         60.0
         """
         given = {"per": policy.associations_per, "on_failure": policy.on_failure, "warning_is": policy.warning_is}
-        retry = Retry()
-        if policy.attempts is not None:
-            retry = replace(retry, attempts=max(1, policy.attempts))
+        retry, rows = Retry(), list(events)
+        refused, silent = happening(rows, "context", "not accepted"), happening(rows, "service time-out")
+        if refused is not None and refused.action == "abort":
+            given["no_context"] = "abort"
+        if policy.attempts is not None or (silent is not None and silent.action == "stop"):
+            retry = replace(retry, attempts=max(1, policy.attempts or 1))
         if policy.wait_s is not None:
             retry = replace(retry, first_wait_s=policy.wait_s, factor=1.0, longest_wait_s=policy.wait_s, jitter=0.0)
         return cls(**{name: word for name, word in given.items() if word is not None}, retry=retry, statuses=tuple(statuses))

@@ -55,6 +55,7 @@ _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 # Nothing but P-DATA-TF may be longer than this, and P-DATA-TF no longer than was negotiated (PS3.8 D.1).
 _LONGEST_ACSE_PDU = 1_048_576
+_P_DATA, _ABORT, _ABORTED = 4, 7, bytes((7, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
 _CHATTER = (
     (evt.EVT_DIMSE_RECV, standard_dimse_recv_handler),
@@ -245,7 +246,7 @@ def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
         what = "of more bytes than were negotiated" if link.overlong else f"that was not whole within {peer.timeouts.network_s:g} s"
         kind: type[NetworkError] = AssociationAborted if link.overlong else PeerTimeout
         return said(kind(f"{peer} sent a PDU {what} during {doing}."), "dimse", "Its log says why.")
-    if association.acse.is_aborted("a-abort"):
+    if association.acse.is_aborted("a-abort") or (isinstance(link, _Link) and link.has_abort):
         return said(
             AssociationAborted(f"{peer} aborted the association during {doing} (A-ABORT, PS3.8 9.3.8)."),
             "dimse",
@@ -261,7 +262,8 @@ class _Link(AssociationSocket):
         self._given, self.peer = connection, peer
         self.heard = b""
         self.overlong = 0
-        self.is_late = self.is_over = False
+        self.is_late = self.is_over = self.has_abort = False
+        self._is_data = False
         self._answer_by = time.monotonic() + peer.timeouts.acse_s
         self._taken: socket.socket | None = None
         super().__init__(association, address=address)
@@ -290,8 +292,10 @@ class _Link(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return `nr_bytes`, or fewer where the peer has closed; they come within the time for a PDU, or not at all."""
-        if nr_bytes > max(_LONGEST_ACSE_PDU, self.peer.max_pdu_bytes):
+        if nr_bytes > (self.peer.max_pdu_bytes if self._is_data else max(_LONGEST_ACSE_PDU, self.peer.max_pdu_bytes)):
             self.overlong = nr_bytes
+            if self._is_data and self.socket is not None:
+                self.socket.sendall(_ABORTED)
             raise OSError("the PDU is longer than was negotiated")
         data = bytearray(nr_bytes)
         view, done, end = memoryview(data), 0, time.monotonic() + self._patience_s
@@ -305,6 +309,8 @@ class _Link(AssociationSocket):
             if done < nr_bytes and time.monotonic() > end:  # a few bytes now and then would hold us for ever
                 self.is_late = True
                 raise TimeoutError("the PDU was not whole in time")
+        if nr_bytes == 6 and data:
+            self.has_abort, self._is_data = data[0] == _ABORT, data[0] == _P_DATA
         if len(self.heard) < 10:
             self.heard += bytes(data[:10])
             if nr_bytes == 4 and self.heard[0] == REJECT:  # pynetdicom stumbles over values that it does not know
@@ -360,6 +366,8 @@ class _Entity(AE):
             assoc.unbind(event, handler)
         assoc.dul.daemon = True  # as the thread of the association is
         assoc.dul.state_machine.do_action = _calm(assoc)  # type: ignore[method-assign,assignment]
+        by_provider = assoc.acse.send_abort  # what pynetdicom aborts itself is an acceptance of nothing: a matter of the user
+        assoc.acse.send_abort = lambda _source: by_provider(0)  # type: ignore[method-assign,assignment]
         self._association = assoc
         self.link = _Link(assoc, address, self.connection, self._peer)
         return self.link

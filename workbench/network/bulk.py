@@ -408,7 +408,8 @@ class Channel:
         self._fetch(6, deadline)
         kind, _, size = struct.unpack(">BBL", self._received[:6])
         if size > _RESPONSE_LIMIT or not _P_DATA <= kind <= _ABORT:
-            self._broken(f"sent a PDU of type {kind:#04x} and {size} bytes where a response was due")
+            source = 0 if _P_DATA <= kind <= _ABORT else 2  # its length is a matter between users
+            self._broken(f"sent a PDU of type {kind:#04x} and {size} bytes where a response was due", source=source)
         self._fetch(6 + size, time.monotonic() + self._timeouts.network_s)
         body = bytes(self._received[6 : 6 + size])
         del self._received[: 6 + size]
@@ -440,12 +441,14 @@ class Channel:
                 self._connection.sendall(_RELEASED)
             self.close()
             raise AssociationAborted("The peer released the association before it answered.")
+        if kind == _RELEASE_RP:
+            self._broken("answered a release that nobody has asked for")
         self.close()
         source = {0: "service user", 2: "service provider"}.get(body[2] if len(body) > 2 else 0, "unknown source")
         raise AssociationAborted(f"The peer aborted the association (A-ABORT, {source}, PS3.8 9.3.8).")
 
-    def _broken(self, how: str) -> NoReturn:
-        self.abort(source=2)
+    def _broken(self, how: str, *, source: int = 2) -> NoReturn:
+        self.abort(source=source)
         raise AssociationAborted(f"The peer {how}; the association was aborted.")
 
     def release(self) -> bool:

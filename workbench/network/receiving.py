@@ -31,7 +31,7 @@ from workbench.errors import (
 from workbench.network.bulk import command_set, parse_command_set
 from workbench.network.statuses import status_of
 
-__all__ = ["Command", "Context", "Sink", "StoreReceiver", "Violation", "command", "one_line", "store_response"]
+__all__ = ["Command", "Context", "Overlong", "Sink", "StoreReceiver", "Violation", "command", "one_line", "store_response"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,15 @@ _PDV = struct.Struct(">IBB")
 
 
 class Violation(Exception):
-    """The peer broke PS3.8 or a limit: the association is aborted."""
+    """The peer broke PS3.8 or a limit: the association is aborted, by this source (PS3.8 9.3.8)."""
+
+    source = 2
+
+
+class Overlong(Violation):
+    """It sent more than was agreed on, which its user minds, not the protocol."""
+
+    source = 0
 
 
 class Sink(Protocol):
