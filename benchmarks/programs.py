@@ -33,10 +33,13 @@ def free_port() -> int:
 
 
 def run(*arguments: str | Path, env: dict[str, str] | None = None) -> None:
-    """Run a client to its end, or fail."""
+    """Run a client to its end, or fail.
+
+    Its end is seen at the end of its output: waiting for a process with a time limit looks only every 50 ms.
+    """
     subprocess.run(
         [program(str(arguments[0])), *map(str, arguments[1:])],
-        env=os.environ | (env or {}), check=True, timeout=BOUND_S, stdout=subprocess.DEVNULL,
+        env=os.environ | (env or {}), check=True, timeout=BOUND_S, stdout=subprocess.PIPE,
     )  # fmt: skip
 
 

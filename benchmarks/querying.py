@@ -1,6 +1,7 @@
 """Queries: 1,000 studies and 1,000 worklist items, asked and answered; an index of up to 100,000 instances."""
 
 import contextlib
+import hashlib
 import json
 import statistics
 import subprocess
@@ -36,7 +37,8 @@ _STEP = "ScheduledProcedureStepSequence"
 # ---------------------------------------------------------------- subjects
 def study_folder(count: int) -> Path:
     """Return a folder with `count` small CT instances, each a study of its own."""
-    folder = SCRATCH / f"studies-{count}"
+    said = json.dumps(_values(0, studies=1 << 30)).encode()
+    folder = SCRATCH / f"studies-{count}-{hashlib.sha256(said).hexdigest()[:8]}"  # files with other values are not taken for these
     if not folder.is_dir() or len(list(folder.iterdir())) != count:
         folder.mkdir(parents=True, exist_ok=True)
         dataset = phantoms.ct_series(1, rows=16, columns=16)[0]

@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["storing", "retrieving", "loading"])
+@pytest.mark.parametrize("part", ["storing", "retrieving", "loading", "querying", "memory"])
 def test_the_quick_benchmark_runs(part, program, tmp_path):
-    for name in ("storescu", "storescp", "getscu", "movescu", "Orthanc"):
+    for name in ("storescu", "storescp", "getscu", "movescu", "findscu", "dcmqrscp", "dcmqridx", "wlmscpfs", "Orthanc"):
         program(name)
     arguments = [sys.executable, "-m", "benchmarks.run", "--quick", "--instances", "10", "--only", part, "--output", str(tmp_path)]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
@@ -21,8 +21,17 @@ def test_the_quick_benchmark_runs(part, program, tmp_path):
     (written,) = tmp_path.iterdir()
     found = json.loads(written.read_text())
     assert set(found["versions"]) >= {"dcmtk", "orthanc", "python", "pynetdicom", "workbench"}
-    assert len(found["results"]) == {"storing": 5, "retrieving": 1, "loading": 1}[part]
+    assert len(found["results"]) == {"storing": 5, "retrieving": 1, "loading": 1, "querying": 10, "memory": 0}[part]
     assert all(seconds and min(seconds) > 0 for result in found["results"] for seconds in result["seconds"].values())
+    assert not [failure for result in found["results"] for failure in result["failures"]]
+    assert ("memory" in found) == (part == "memory")
+    if part == "memory":
+        assert found["memory"]["instance_mb"] > 64
+        assert max(found["memory"]["sender_peak_mb"], found["memory"]["receiver_peak_mb"]) < 200
+    if part == "querying":
+        (of_index,) = found["growth"]
+        assert (of_index["instances"], of_index["no match, rows"]) == (1_000, 0)
+        assert min(of_index[f"{what}, rows"] for what in ("patient", "dates", "wildcard at the end", "wildcard at both ends")) > 0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
