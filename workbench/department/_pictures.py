@@ -4,7 +4,6 @@ Knows: which phantom stands for which SOP class, how pixels are stored (PS3.3 C.
 Does not know: patients, studies and requests; who sends what.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from workbench import builders, phantoms
+from workbench.department._coding import as_jpeg
 from workbench.department._filling import Row
 from workbench.department._step import Step
 from workbench.devices import Profile, objects
@@ -92,7 +90,7 @@ def _store(dataset: Dataset, frames: NDArray[np.uint8], look: Look) -> None:
     if look.in_color:
         dataset.PlanarConfiguration = look.planar
     if look.photometric.startswith("YBR"):
-        _as_jpeg(dataset, frames)
+        as_jpeg(dataset, frames)
         return
     stored = frames if look.stored == 8 else np.rint(frames * ((2**look.stored - 1) / 255)).astype(np.uint16)
     if look.in_color and look.planar:
@@ -101,20 +99,6 @@ def _store(dataset: Dataset, frames: NDArray[np.uint8], look: Look) -> None:
     dataset.PixelData = data + b"\x00" * (len(data) % 2)
     dataset["PixelData"].VR = "OW" if look.allocated == 16 else "OB"
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-
-
-def _as_jpeg(dataset: Dataset, frames: NDArray[np.uint8]) -> None:
-    """Write frames in JPEG Baseline, marked as lossy (PS3.3 C.7.6.1.1.5)."""
-    coded = []
-    for frame in frames:
-        file = io.BytesIO()
-        Image.fromarray(frame).save(file, "JPEG", quality=92, subsampling="4:2:2")
-        coded.append(file.getvalue())
-    dataset.LossyImageCompression, dataset.LossyImageCompressionMethod = "01", "ISO_10918_1"
-    dataset.LossyImageCompressionRatio = round(frames.nbytes / sum(map(len, coded)), 2)
-    dataset.PixelData = encapsulate(coded)
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
 
 
 def with_range(dataset: Dataset, rows: Mapping[str, Row]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from workbench.department._coding import coded_in
 from workbench.department._filling import KEPT, OF_PIXELS, Filler, Row, of_rows
 from workbench.department._pictures import DERIVED, MAKERS, with_range
 from workbench.department._step import Step, Subject
@@ -37,7 +38,7 @@ def not_yet(profile: Profile) -> tuple[ObjectClass, ...]:
     return tuple(claimed for claimed in objects(profile) if claimed.uid not in MAKERS)
 
 
-def create(profile: Profile, claimed: ObjectClass, step: Step) -> list[Dataset]:
+def create(profile: Profile, claimed: ObjectClass, step: Step, *, transfer_syntax_uid: str = "") -> list[Dataset]:
     """Return new instances of one object of a profile, of one series.
 
     Parameters
@@ -48,16 +49,19 @@ def create(profile: Profile, claimed: ObjectClass, step: Step) -> list[Dataset]:
         Which one: of :func:`buildable`.
     step : Step
         What is done, for whom.
+    transfer_syntax_uid : str
+        The one to which the system is set; by default Explicit VR Little Endian, or JPEG Baseline where the statement sends
+        nothing else.
 
     Returns
     -------
     list of Dataset
-        With file meta information; Explicit VR Little Endian, or JPEG Baseline where the statement sends nothing else.
+        With file meta information.
 
     Raises
     ------
     BuildRefused
-        If it can't be created here yet, or its sources are lacking.
+        If it can't be created here yet, or not in this transfer syntax, or its sources are lacking.
     """
     if claimed.uid not in MAKERS:
         raise BuildRefused(f"{claimed.title} of {profile.title} ({claimed.source}) can't be created yet.")
@@ -77,7 +81,7 @@ def create(profile: Profile, claimed: ObjectClass, step: Step) -> list[Dataset]:
         if claimed.uid not in DERIVED:
             _with_laterality_of_pairs(dataset)
         _with_meta(dataset, claimed.uid)
-    return made
+    return [coded_in(dataset, transfer_syntax_uid) for dataset in made] if transfer_syntax_uid else made
 
 
 class _Modules:

@@ -32,6 +32,7 @@ from workbench.department._committing import committed, report_policy
 from workbench.department._fetching import fetched
 from workbench.department._printing import print_films, printable
 from workbench.department._providing import accepting, provider
+from workbench.department._settings import configured_syntaxes
 from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, NotHere, Outcome, Told, counted
@@ -81,6 +82,14 @@ class Modality:
         Where the archive knows this system for C-MOVE; with `known_to`, by default any that is free.
     listen : int, optional
         Where the archive knows this system for reports of storage commitment; by default they come on its own associations.
+    settings : mapping of str to str, optional
+        How it is configured, where that is not the default of its statement: ``{"transfer syntax": UID}`` is the one in which it
+        creates its images, of those that its statement lists.
+
+    Raises
+    ------
+    InputError
+        If a setting is not one that its statement lists.
 
     Attributes
     ----------
@@ -111,10 +120,12 @@ class Modality:
         known_to: Callable[[Peer], object] | None = None,
         port: int = 0,
         listen: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.profile = devices.profile(profile) if isinstance(profile, str) else profile
         self.archive, self.ris, self.printer, self.known_to = archive, ris, printer, known_to
         self.port, self.listen = port, listen
+        self._syntaxes = configured_syntaxes(self.profile, settings or {})
         self.found: Found | None = None
         self.sent: StoreReport | None = None
         self.reports = CommitmentReports(policy=report_policy(self.profile))
@@ -239,7 +250,7 @@ class Modality:
         for claimed in buildable(self.profile):
             if not activity or during[claimed.source] == activity or during[claimed.source] not in acquiring:
                 try:
-                    new += create(self.profile, claimed, step)
+                    new += create(self.profile, claimed, step, transfer_syntax_uid=self._syntaxes.get(claimed.entity, ""))
                 except BuildRefused as error:
                     refused.append(error)
         self.made += new

@@ -121,7 +121,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A configuration parameter."""
+    """A configuration parameter; `values` are those that it can have, where the statement lists them."""
 
     entity: str
     parameter: str
@@ -129,6 +129,7 @@ class Parameter:
     unit: str
     configurable: bool
     source: str
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +347,7 @@ def parameters(profile: Profile, *, entity: str = "") -> Parameters:
     return Parameters(
         Parameter(
             table.entity, row["parameter"], str(row["default"]), row.get("unit", ""), bool(row.get("configurable", True)),
-            table.source,
+            table.source, tuple(map(str, row.get("values") or ())),
         )
         for table in profile.of_kind("parameters", entity=entity)
         for row in table.records()
