@@ -124,7 +124,7 @@ def test_a_name_with_added_wildcards_still_finds_whoever_has_it(typed):
         "PatientID": "1",
         "Modality": "XC",
         "ScheduledStationAETitle": "X",
-        "ScheduledProcedureStepStartDate": f"{date.today():%Y%m%d}",
+        "ScheduledProcedureStepStartDate": f"{date.today():%Y%m%d}",  # noqa: DTZ011 - DICOM has local dates
     }
     item["PatientName"] = "=".join(group.replace(" ", "") for group in typed.split("=")) or "Doe"
     other = item | {"PatientID": "2", "PatientName": "Roe^Rita=李^四=り"}

@@ -112,6 +112,11 @@ def test_a_policy_of_one_kind_of_activity_says_what_is_otherwise_in_it():
             HEAD.replace("policy = {", "policies.dream = {"),
             "Entity 'asker' of profile 'some' has a policy for 'dream', which is none of verify, worklist",
         ),
+        (
+            HEAD
+            + '[[activities]]\nname = "Look"\ndoes = "verify"\nentity = "asker"\nsource = "Table 4"\npeers = ["ris", "friend"]',
+            "Table 4 of profile 'some' is done with friend; there are archive, ris, printer",
+        ),
         (HEAD.replace("policy", "manners"), "Profile 'some' has a field that no profile has, or lacks one: .*'manners'"),
         (HEAD + TABLE.replace('kind = "contexts"', 'kind = "context"'), "'contexts' of profile 'some' is of kind 'context'. Kinds"),
         (HEAD + TABLE.replace('kind = "contexts"\n', ""), "A table or a slip of profile 'some' lacks 'kind'"),

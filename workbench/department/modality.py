@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -303,7 +303,7 @@ class Modality:
 
     # ------------------------------------------------------------ one kind of activity each
     def _verify(self, activity: Activity) -> Told:
-        peer = self._as(activity.entity, self._needed("archive"), activity.name)
+        peer = self._as(activity.entity, self._needed(self._side(activity)), activity.name)
         report = verified(peer, self._policy(activity))
         return Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, peer.ae_title)
 
@@ -438,16 +438,21 @@ class Modality:
 
     def _other_side(self, activity: Activity) -> str:
         """Return the AE title of whom an activity talks to."""
-        role = {"worklist": "ris", "step": "ris", "print": "printer", "acquire": "ris"}.get(activity.does, "archive")
-        peer: Peer | None = getattr(self, role)
+        peer: Peer | None = getattr(self, self._side(activity))
         return peer.ae_title if peer and activity.does != "receive" else ""
+
+    def _side(self, activity: Activity) -> str:
+        """Return with whom an activity is done: the first of those that the statement names who is here, or who serves it."""
+        usual = {"worklist": "ris", "step": "ris", "print": "printer", "acquire": "ris"}.get(activity.does, "archive")
+        named = activity.peers or (usual,)
+        return next((role for role in named if getattr(self, role) is not None), named[0])
 
     def _calling(self, activity: Activity, told: Told) -> str:
         """Return the AE title under which an activity has called."""
         calls = told.peer and activity.entity and activity.does not in {"acquire", "receive"}
         return self._title(self.profile.entity(activity.entity)) if calls else ""
 
-    def _needed(self, role: Literal["archive", "ris", "printer"]) -> Peer:
+    def _needed(self, role: str) -> Peer:
         peer: Peer | None = getattr(self, role)
         if peer is None:
             raise NotHere(f"No {role} was given.")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from workbench.entities import html_table
 from workbench.errors import ProfileInvalid
 
-__all__ = ["DOES", "OF_A_TABLE", "ROLES", "SLIP_FORMS", "Activity", "Cell", "Entity", "Policy", "Profile", "Slip", "Table"]
+__all__ = ["DOES", "OF_A_TABLE", "PEERS", "ROLES", "SLIP_FORMS", "Activity", "Cell", "Entity", "Policy", "Profile", "Slip", "Table"]
 
 Cell = str | int | float | bool | tuple[str, ...]
 View = Literal["meant", "printed"]
@@ -24,6 +24,8 @@ DOES = (
     "verify", "worklist", "query", "retrieve", "receive", "acquire", "store", "step", "commit", "print", "media", "export",
     "anonymise",
 )  # fmt: skip
+#: Whom systems talk to: an image archive, an information system with its worklist, a printer.
+PEERS = ("archive", "ris", "printer")
 #: Roles on a network (PS3.7) and on media (PS3.10).
 ROLES = ("", "SCU", "SCP", "FSC", "FSR", "FSU")
 #: What a slip of a table as a whole (row 0) can be about.
@@ -163,6 +165,8 @@ class Activity:
         Where the statement says so.
     trigger : str
         Who or what starts it.
+    peers : tuple of str
+        With whom it can be done, in words of :data:`PEERS`, the one that is meant first; empty where that goes without saying.
     """
 
     name: str
@@ -170,6 +174,7 @@ class Activity:
     entity: str
     source: str
     trigger: str = ""
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,20 @@ from types import MappingProxyType
 from typing import Any
 
 from workbench.devices.conditions import condition
-from workbench.devices.profile import DOES, OF_A_TABLE, ROLES, SLIP_FORMS, Activity, Cell, Entity, Policy, Profile, Slip, Table
+from workbench.devices.profile import (
+    DOES,
+    OF_A_TABLE,
+    PEERS,
+    ROLES,
+    SLIP_FORMS,
+    Activity,
+    Cell,
+    Entity,
+    Policy,
+    Profile,
+    Slip,
+    Table,
+)
 from workbench.errors import ProfileInvalid
 
 __all__ = ["COLUMNS", "load"]
@@ -34,7 +47,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "module": ("name tag", "depth vr type value presence source note condition"),
         "mapping": ("name tag", "source source_tag target target_tag edited note"),
         "deidentification": ("name tag action", "value vr note"),
-        "private": ("creator tag name", "depth vr vm value note"),
+        "private": ("creator tag name", "depth vr vm value presence source note"),
         "codes": ("value scheme meaning", "group concept uid note"),
         "template": ("row", "depth relation value_type concept vm type condition value note"),
         "character_sets": ("term", "name escape use note"),
@@ -51,8 +64,8 @@ WORDS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
         for kinds, column, words in (
             ("keys", "matching", "universal single wildcard range list sequence"),
             ("statuses events", "action", "success warning failure abort stop continue retry cancel ignore log"),
-            ("module message iod", "presence", "ALWAYS VNAP ANAP ANAPCV ANAPEV EMPTY COND"),
-            ("module message", "source", "USER AUTO CONFIG MWL QUERY COPY IMAGE FIXED IMPLICIT"),
+            ("module message iod private", "presence", "ALWAYS VNAP ANAP ANAPCV ANAPEV EMPTY COND"),
+            ("module message private", "source", "USER AUTO CONFIG MWL QUERY COPY IMAGE FIXED IMPLICIT"),
         )
         for kind in kinds.split()
     }
@@ -84,7 +97,7 @@ def load(text: str, *parts: str) -> Profile:
     sets = {key: tuple(value) for key, value in data.get("syntax_sets", {}).items()}
     try:
         entities = tuple(_entity(entry) for entry in data.get("entities", ()))
-        activities = tuple(Activity(**entry) for entry in data.get("activities", ()))
+        activities = tuple(_activity(entry) for entry in data.get("activities", ()))
         tables = tuple(_table(entry, sets, name) for entry in data.get("tables", ()))
         slips = tuple(_slip(entry) for entry in data.get("slips", ()))
         found = Profile(**head, entities=entities, activities=activities, tables=tables, slips=slips)
@@ -106,6 +119,10 @@ def _parsed(text: str) -> dict[str, Any]:
 def _entity(entry: dict[str, Any]) -> Entity:
     policies = tuple((does, Policy(**said)) for does, said in entry.get("policies", {}).items())
     return Entity(**{**entry, "policy": Policy(**entry.get("policy", {})), "policies": policies})
+
+
+def _activity(entry: dict[str, Any]) -> Activity:
+    return Activity(**{**entry, "peers": tuple(entry.get("peers", ()))})
 
 
 def _slip(entry: dict[str, Any]) -> Slip:
@@ -195,6 +212,10 @@ def _of_known_words(profile: Profile) -> None:
         if activity.does not in DOES:
             raise ProfileInvalid(
                 f"{activity.source} of profile '{profile.name}' does '{activity.does}', which is none of {', '.join(DOES)}."
+            )
+        if unknown := [peer for peer in activity.peers if peer not in PEERS]:
+            raise ProfileInvalid(
+                f"{activity.source} of profile '{profile.name}' is done with {', '.join(unknown)}; there are {', '.join(PEERS)}."
             )
     for table in profile.tables:
         if table.role not in ROLES:
