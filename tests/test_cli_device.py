@@ -133,6 +133,8 @@ def test_each_activity_is_told_as_it_is_done_but_not_in_json(archive):
         arguments = ["device", "run", "topcon-sp1p", "--against", f"WORKBENCH@127.0.0.1:{server.port}", "--port", "0"]
         done, quiet = CliRunner().invoke(app, arguments), CliRunner().invoke(app, [*arguments, "--json"])
     assert done.stderr.splitlines()[:2] == ["Verify Connectivity: done", "Query Modality Worklist: not here"]
+    assert done.stderr.splitlines()[-1] == "1 of 5 activities not tried: No information system (ris) was given."
+    assert done.exit_code == quiet.exit_code == 0, "nothing failed"
     assert "TP_AM_SP1P_001" in done.stdout
     assert quiet.stderr == ""
     assert [row["outcome"] for row in json.loads(quiet.stdout)][:2] == ["done", "not here"]

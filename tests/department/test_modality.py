@@ -1,6 +1,7 @@
 """The five systems perform what their statements say, in that order, as the implementation that they are."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 from pydicom.datadict import keyword_for_tag
@@ -8,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from workbench import devices
-from workbench.department import Department, Modality, Outcome, scheduled
+from workbench.department import Activities, Department, Done, Modality, Outcome, scheduled
 from workbench.errors import InputError, ProfileUnknown
 from workbench.network import Server, Worklist, trace
 
@@ -36,10 +37,10 @@ def performed(department):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_performs_its_activities_in_the_order_of_its_statement(performed, name):
     _, rows, system = performed[name]
-    assert [(row.activity, row.does) for row in rows] == [(a.name, a.does) for a in system.profile.activities]
+    assert [(row.activity, row.kind) for row in rows] == [(a.name, a.does) for a in system.profile.activities]
     assert [row.message for row in rows if row.outcome is Outcome.FAILED] == []
     assert rows.complete
-    assert {row.does for row in rows if row.outcome is Outcome.NOT_YET} <= {"media", "anonymise", "export"}
+    assert {row.kind for row in rows if row.outcome is Outcome.NOT_YET} <= {"media", "anonymise", "export"}
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -123,13 +124,13 @@ def test_what_was_sent_is_in_the_archive_and_committed(performed, department):
     for name, (_, rows, system) in performed.items():
         kept = {ref.sop_instance_uid for ref in department.archive}
         assert {str(image.SOPInstanceUID) for image in system.made} <= kept, name
-        committed = [row.count for row in rows if row.does == "commit"]
+        committed = [row.count for row in rows if row.kind == "commit"]
         assert committed in ([], [len(system.made)])
-    assert any(row.does == "commit" for row in performed["philips-vereos"][1])
+    assert any(row.kind == "commit" for row in performed["philips-vereos"][1])
 
 
 def test_what_was_printed_lies_on_the_light_box(performed, department):
-    printing = [name for name, (_, rows, _) in performed.items() if any(row.does == "print" and row.count for row in rows)]
+    printing = [name for name, (_, rows, _) in performed.items() if any(row.kind == "print" and row.count for row in rows)]
     assert printing == ["canon-vitrea-read", "philips-vereos"]
     assert [film.is_color for film in department.printer.films] == [False, False, True]  # the scanner prints both
 
@@ -183,14 +184,36 @@ def test_optos_discards_what_it_can_not_read_and_says_so(caplog):
 def test_a_system_alone_says_what_it_lacks():
     rows = Modality("topcon-sp1p").run()
     assert [row.outcome.value for row in rows] == ["not here", "not here", "not here", "done", "not here"]
-    assert rows[1].message == "No ris was given."
-    assert rows.complete
+    assert rows[1].message == "No information system (ris) was given."
+    assert not rows.complete, "nothing reached anybody"
+    assert (len(rows.not_tried), len(rows.troubles), len(rows.not_yet)) == (4, 0, 0)
+    assert repr(rows) == "Activities(4 not here, 1 done)"
+
+
+def test_what_was_not_performed_is_not_complete():
+    row = Done("Store", "store", "a", "", "", Outcome.DONE, 1, 0.1, "1 instance stored.", "Table 1")
+    of = {outcome: Activities([row, replace(row, outcome=outcome)]) for outcome in Outcome}
+    assert {outcome.value for outcome, rows in of.items() if rows.complete} == {"done", "nothing to do", "not yet"}
+    assert {outcome.value for outcome, rows in of.items() if rows.troubles} == {"failed", "awaited"}
+    assert not Activities().complete
+    assert (repr(Activities()), repr(of[Outcome.FAILED])) == ("Activities(none)", "Activities(1 done, 1 failed)")
+
+
+def test_the_rows_say_that_the_step_begins_before_anything_is_acquired(performed):
+    """PS3.4 F.7: the trace has N-CREATE before the first instance is stored, though the row that ends the step comes later."""
+    recorded, rows, _ = performed["philips-vereos"]
+    names = [row.name for row in recorded.rows if row.name in {"N-CREATE-RQ", "N-SET-RQ"}]
+    acquiring = [row.message.startswith("The step was begun (N-CREATE). ") for row in rows if row.kind == "acquire"]
+    (step,) = [row.message for row in rows if row.kind == "step"]
+    assert names[:2] == ["N-CREATE-RQ", "N-SET-RQ"]
+    assert acquiring == [True, False, False]
+    assert step == "The step, begun with 'PET CT Acquisition', is COMPLETED (N-SET)."
 
 
 def test_a_peer_that_is_not_there_is_a_row_that_failed(department):
     gone = department.peers["archive"].but(port=1)
     rows = Modality("topcon-sp1p", archive=gone).run()
-    assert {row.does: row.outcome.value for row in rows} == {
+    assert {row.kind: row.outcome.value for row in rows} == {
         "verify": "failed", "worklist": "not here", "query": "failed", "acquire": "done", "store": "failed",
     }  # fmt: skip
     assert "Nothing listens" in rows[0].message
@@ -217,7 +240,7 @@ def test_it_shows_itself():
 def test_what_is_to_be_acquired_is_acquired_though_nobody_keeps_the_step(department):
     with Server(None, ae_title="RIS", providers=[Worklist(scheduled([devices.profile("philips-vereos")]))]) as ris:
         scanner = Modality("philips-vereos", ris=ris.peer)
-        rows = {row.does: row for row in scanner.run()}
+        rows = {row.kind: row for row in scanner.run()}
     assert scanner.made
     assert "The step could not be begun" in rows["acquire"].message
     assert rows["step"].outcome is Outcome.FAILED

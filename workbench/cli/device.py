@@ -78,7 +78,10 @@ def run_device(
     tracing: Tracing,
     as_json: AsJson = False,
 ) -> None:
-    """Perform what a system does, in the order of its statement; exit code 1 if an activity failed."""
+    """Perform what a system does, in the order of its statement; exit code 1 if an activity failed or its answer is awaited.
+
+    What nobody was given for is not tried, and what can't be done yet is not done: both are told, and are no failure.
+    """
     if (ris or printer or port or listen) and not against:
         raise InputError("--ris, --printer, --port and --listen go with --against: else an embedded department is all of them.")
 
@@ -98,7 +101,11 @@ def run_device(
         with wb.department.Department() as department, tracing():  # seen from the system's side
             done = department.modalities[name].run(progress=tell)
     show_table(done.records(), as_json, title=wb.devices.profile(name).title, hide=("entity", "source"))
-    if not done.complete:
+    for rows, what in ((done.not_tried, "not tried"), (done.not_yet, "not yet")):
+        if rows and not as_json:
+            reasons = " ".join(dict.fromkeys(row.message for row in rows))
+            say(f"{len(rows)} of {count(len(done), 'activity')} {what}: {reasons}")
+    if done.troubles:
         raise typer.Exit(1)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 from workbench import devices
 from workbench.archive import Archive
 from workbench.department._committing import reporting
+from workbench.department.performed import Outcome, Told, counted
 from workbench.devices import Entity, Profile
-from workbench.entities import Peer, Timeouts
+from workbench.entities import Peer, StudyRef, Timeouts
 from workbench.errors import InputError
-from workbench.network import CommitmentReports, QueryOptions, QueryPolicy, Server
+from workbench.network import CommitmentReports, QueryOptions, QueryPolicy, Server, find, free_port, retrieve
 
-__all__ = ["accepting", "provider", "query_policy"]
+__all__ = ["accepting", "answered", "provider", "query_policy"]
 
 #: Features of tables of extended negotiation, as the first words of their names.
 _FEATURES = {"relational": "relational", "date-time": "date_time", "fuzzy": "fuzzy", "timezone": "time_zone"}
@@ -129,6 +130,22 @@ def provider(
         ),
         idle_s=policy.idle_s or policy.service_s or 60.0, queries=query_policy(profile, entity.id), **own,
     )  # fmt: skip
+
+
+def answered(server: Server, archive: Archive, *, moves: bool) -> Told:
+    """Ask a running provider for its studies, or for what it holds, and say what it answered."""
+    if not moves:
+        found = find(server.peer, level="STUDY")
+        return Told(Outcome.DONE, len(found), f"Asked from here, it names {counted(len(found), 'study')}.", server.ae_title)
+    port = free_port()
+    server.know(Peer("asker", "ASKER", port=port))
+    peer = server.peer.but(calling_ae_title="ASKER")
+    got: list[bytes] = []
+    for ref in archive:
+        retrieve(peer, StudyRef(ref.study_instance_uid), into=got.append, method="move", move_port=port)
+    if not got:
+        return Told(Outcome.NOTHING, 0, "It has nothing that it could send.", server.ae_title)
+    return Told(Outcome.DONE, len(got), f"Asked from here, it sent {counted(len(got), 'instance')}.", server.ae_title)
 
 
 def _is_number(code: str) -> bool:

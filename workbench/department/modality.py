@@ -31,13 +31,13 @@ from workbench.department._asking import (
 from workbench.department._committing import committed, report_policy
 from workbench.department._fetching import fetched
 from workbench.department._printing import print_films, printable
-from workbench.department._providing import accepting, provider
+from workbench.department._providing import accepting, answered, provider
 from workbench.department._settings import configured_syntaxes
 from workbench.department._telling import step_begun, step_ended
 from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, NotHere, Outcome, Told, counted
 from workbench.devices import Activity, Entity, Policy, Profile
-from workbench.entities import Peer, StudyRef, html_safe
+from workbench.entities import Peer, html_safe
 from workbench.errors import BuildRefused, NetworkError, WorkbenchError
 from workbench.network import (
     CommitmentReports,
@@ -46,10 +46,8 @@ from workbench.network import (
     Server,
     StoreReport,
     echo,
-    find,
     free_port,
     procedure_step,
-    retrieve,
     store,
 )
 
@@ -136,7 +134,7 @@ class Modality:
         self.made: list[Dataset] = []
         self.fetched: list[Dataset] = []
         self._step: procedure_step.ProcedureStep | None = None
-        self._not_begun = ""
+        self._not_begun = self._began_with = ""
         self._began, self._study_uid = datetime.now(), generate_uid()  # noqa: DTZ005 - DICOM has local times
 
     def __repr__(self) -> str:
@@ -314,14 +312,15 @@ class Modality:
         return Told(Outcome.DONE, len(self.found), f"{counted(len(self.found), 'item')} scheduled.", peer.ae_title)
 
     def _acquire(self, activity: Activity) -> Told:
-        entity = self._entity_of("step")
+        entity, begun = self._entity_of("step"), ""
         if self.ris is not None and self.item is not None and self._step is None and entity:
             try:
                 self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
+                self._began_with, begun = activity.name, "The step was begun (N-CREATE). "
             except NetworkError as error:  # what is to be acquired is acquired all the same
                 self._not_begun = f" The step could not be begun: {error}"
         made, refused = self._created(activity.name)
-        told = " ".join((f"{counted(len(made), 'instance')} made.{self._not_begun}", *map(str, refused)))
+        told = " ".join((f"{begun}{counted(len(made), 'instance')} made.{self._not_begun}", *map(str, refused)))
         return Told(Outcome.FAILED if refused else Outcome.DONE, len(made), told)
 
     def _store(self, activity: Activity) -> Told:
@@ -346,7 +345,8 @@ class Modality:
         if self._step is None:
             return Told(Outcome.NOTHING, 0, "Nothing was scheduled, so no step is reported.", peer.ae_title)
         self._step = self._told_ended(self._as(activity.entity, peer, activity.name), self._step)
-        return Told(Outcome.DONE, len(self.made), f"The step is {self._step.status}.", peer.ae_title)
+        told = f"The step, begun with '{self._began_with}', is {self._step.status} (N-SET)."
+        return Told(Outcome.DONE, len(self.made), told, peer.ae_title)
 
     def _told_begun(self, peer: Peer, item: Dataset) -> procedure_step.ProcedureStep:
         """Tell what the statement lists of a step that begins; where it lists nothing, what is usual."""
@@ -394,25 +394,13 @@ class Modality:
             for dataset in self.fetched[:1]:
                 archive.add(dataset)
             if accepted & _FIND or accepted & _MOVE:
-                return self._asked(server, archive, moves=bool(accepted & _MOVE))
+                return answered(server, archive, moves=bool(accepted & _MOVE))
             if not sent:
                 report = echo(server.peer)
                 return Told(Outcome.DONE if report.ok else Outcome.FAILED, int(report.ok), report.message, server.ae_title)
             stored = store(server.peer, sent)
             told = stored.troubles[0].message if stored.troubles else f"{counted(len(stored), 'instance')} received."
             return Told(Outcome.DONE if stored.complete else Outcome.FAILED, len(stored), told, server.ae_title)
-
-    def _asked(self, server: Server, archive: Archive, *, moves: bool) -> Told:
-        if not moves:
-            found = find(server.peer, level="STUDY")
-            return Told(Outcome.DONE, len(found), f"{counted(len(found), 'study')} told.", server.ae_title)
-        port = free_port()
-        server.know(Peer("asker", "ASKER", port=port))
-        peer = server.peer.but(calling_ae_title="ASKER")
-        got: list[bytes] = []
-        for ref in archive:
-            retrieve(peer, StudyRef(ref.study_instance_uid), into=got.append, method="move", move_port=port)
-        return Told(Outcome.DONE, len(got), f"{counted(len(got), 'instance')} sent.", server.ae_title)
 
     def _commit(self, activity: Activity) -> Told:
         peer = self._needed("archive")
@@ -455,7 +443,7 @@ class Modality:
     def _needed(self, role: str) -> Peer:
         peer: Peer | None = getattr(self, role)
         if peer is None:
-            raise NotHere(f"No {role} was given.")
+            raise NotHere(role)
         return peer
 
     # ------------------------------------------------------------ how the profile says it is done

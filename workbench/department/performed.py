@@ -4,13 +4,17 @@ Knows: outcomes, and how the rows are shown.
 Does not know: how anything is performed.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ClassVar
 
 from workbench.entities import Rows
 
 __all__ = ["Activities", "Done", "NotHere", "Outcome", "Told", "counted"]
+
+_CALLED = MappingProxyType({"ris": "information system (ris)"})
 
 
 class Outcome(StrEnum):
@@ -30,8 +34,8 @@ class Done:
 
     Parameters
     ----------
-    activity, does, entity : str
-        As the profile names them.
+    activity, kind, entity : str
+        As the profile names them; `kind` is what :attr:`workbench.devices.Activity.does` says.
     peer : str
         AE title of the other side; empty where there is none.
     calling : str
@@ -50,7 +54,7 @@ class Done:
     """
 
     activity: str
-    does: str
+    kind: str
     entity: str
     peer: str
     calling: str
@@ -69,8 +73,35 @@ class Activities(Rows[Done]):
 
     @property
     def complete(self) -> bool:
-        """Whether none has failed, and none is awaited."""
-        return all(row.outcome not in {Outcome.FAILED, Outcome.AWAITED} for row in self)
+        """Whether every activity that the workbench can do was done, or had nothing to do; never of no activity at all."""
+        over = {Outcome.DONE, Outcome.NOTHING, Outcome.NOT_YET}
+        return bool(self) and all(row.outcome in over for row in self)
+
+    @property
+    def troubles(self) -> "Activities":
+        """Those that failed, and those whose answer may still come."""
+        return self._of(Outcome.FAILED, Outcome.AWAITED)
+
+    @property
+    def not_tried(self) -> "Activities":
+        """Those for which nobody was given to talk to."""
+        return self._of(Outcome.NOT_HERE)
+
+    @property
+    def not_yet(self) -> "Activities":
+        """Those that the workbench can't do yet."""
+        return self._of(Outcome.NOT_YET)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many activities have each outcome, in the order in which they first came."""
+        return dict(Counter(row.outcome.value for row in self))
+
+    def _of(self, *outcomes: Outcome) -> "Activities":
+        return Activities(row for row in self if row.outcome in outcomes)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{number} {outcome}" for outcome, number in self.counts().items()) or "none"
+        return f"Activities({told})"
 
 
 @dataclass(frozen=True)
@@ -84,7 +115,10 @@ class Told:
 
 
 class NotHere(Exception):
-    """Nobody was given to talk to."""
+    """Nobody was given to talk to, by the name of the parameter that names whom."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"No {_CALLED.get(role, role)} was given.")
 
 
 def counted(number: int, noun: str) -> str:
