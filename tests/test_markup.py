@@ -7,6 +7,7 @@ import inspect
 import json
 import pkgutil
 import types
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,12 +20,34 @@ from tests.conftest import free_port
 from workbench import builders, conformance, deid, devices, entities, flows, inspection, network, phantoms
 from workbench.department import Activities, Department, Done, Modality, Outcome
 from workbench.devices.reading import load
-from workbench.entities import Circle, Code, Finding, Findings, Peer, Polyline, Severity
+from workbench.entities import (
+    Circle,
+    Code,
+    Film,
+    FilmBox,
+    FilmImage,
+    FilmSession,
+    Finding,
+    Findings,
+    Peer,
+    Polyline,
+    Severity,
+)
+from workbench.rendering import film_picture
 from workbench.widgets import Viewer
 
 LONG = '"><img src=x onerror="window.__x=1"><!--'
+PNG = "data:image/png;base64,"
 SHORT = "'\"><img src=x>"  # an AE title has 16 characters
 SCRIPT = "</script></td><script>window.__x=1</script>"
+
+
+def is_own_picture(tag, attrs):
+    """Whether it is a PNG that stands in the page itself, and nothing besides."""
+    given = dict(attrs)
+    source = str(given.get("src"))
+    is_png = source.startswith(PNG) and base64.b64decode(source.removeprefix(PNG), validate=True).startswith(b"\x89PNG")
+    return tag == "img" and is_png and set(given) == {"src", "alt", "style"}
 
 
 class Markup(HTMLParser):
@@ -56,7 +79,8 @@ class Markup(HTMLParser):
         return [
             (tag, attrs)
             for tag, attrs in self.elements
-            if tag in strange or any(name.startswith("on") or "javascript:" in (value or "") for name, value in attrs)
+            if (tag in strange and not is_own_picture(tag, attrs))
+            or any(name.startswith("on") or "javascript:" in (value or "") for name, value in attrs)
         ] + [script for script in self.scripts if "__x" in script]
 
 
@@ -107,7 +131,8 @@ def hostile_profile():
         "sop_classes": ("name uid scu", [LONG, "1.2", True]), "contexts": ("name uid syntaxes", [LONG, "1.2", ["1.2"]]),
         "keys": ("name tag matching", [LONG, "(0010,0010)", "single"]), "module": ("name tag value", [LONG, "(0010,0010)", SCRIPT]),
         "statuses": ("status meaning code behaviour", [LONG, SCRIPT, LONG, SCRIPT]),
-        "parameters": ("parameter default", [LONG, SCRIPT]), "iod": ("entity module usage table", [LONG, SCRIPT, "M", "module"]),
+        "events": ("event behaviour", [LONG, SCRIPT]), "parameters": ("parameter default", [LONG, SCRIPT]),
+        "iod": ("entity module usage table", [LONG, SCRIPT, "M", "module"]),
     }  # fmt: skip
     tables = [
         {
@@ -124,14 +149,16 @@ def systems():
     """Give what shows a device profile, a system at work and a printer, made of hostile text."""
     profile, printer = hostile_profile(), network.Printer()
     printer.fault("FILM JAM")
+    pixels = (FilmImage(bytes(64), 8, 8),)
+    film = Film(FilmSession(medium=SHORT, label=LONG, owner=SHORT), FilmBox(size=SHORT), pixels, (LONG, SCRIPT), draw=film_picture)
     row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, user_is_told=True)
     done = Done(LONG, SCRIPT, LONG, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
     return {
         "Profile": profile, "Table": profile.table("module"), "SopClasses": devices.sop_classes(profile),
         "Contexts": devices.contexts(profile), "Keys of a query": devices.keys(profile), "Statuses": devices.statuses(profile),
-        "Parameters": devices.parameters(profile), "ObjectClasses": devices.objects(profile),
+        "Events": devices.events(profile), "Parameters": devices.parameters(profile), "ObjectClasses": devices.objects(profile),
         "Attributes": devices.attributes(profile, "module"), "Modality": Modality(profile), "Activities": Activities([done]),
-        "Printer": printer, "PrintReport": network.PrintReport([row]),
+        "Film": film, "Film in words": replace(film, draw=None), "Printer": printer, "PrintReport": network.PrintReport([row]),
     }  # fmt: skip
 
 
@@ -205,6 +232,11 @@ def shown(tmp_path_factory):
             "StoreReport": network.store(asked, [file, changed, other]), "Push": flows.exchange.push(asked, [other]),
             "table": inspection.table([image, other]),
         }  # fmt: skip
+        network.print_images(
+            department.peers["printer"], [FilmImage(bytes(64), 8, 8)], session=FilmSession(label=LONG, owner=SHORT),
+            box=FilmBox(annotation="LABEL"), texts=[LONG],
+        )  # fmt: skip
+        things["Printer with a film"] = department.printer
         with network.trace(values=True) as recorded:
             network.find(asked, keys={"PatientID": SHORT})
         things |= {
@@ -236,6 +268,7 @@ def test_the_payload_is_there_to_be_read(shown):
         "Keys",
         "Plan",
         "Printer",
+        "Printer with a film",
         "Report",
         "Report of a release",
         "Release",
@@ -254,6 +287,8 @@ def test_this_test_would_see_one():
     assert Markup(f"<td>{LONG}</td>").acting
     assert Markup(f"<td title='{SHORT}'></td>").acting
     assert Markup(f"<td>{SCRIPT}</td>").acting
+    assert Markup("<img src='http://127.0.0.1/a.png' alt='' style=''>").acting
+    assert Markup("<img src='data:image/svg+xml;base64,PHN2Zz4=' alt='' style=''>").acting
     assert not Markup(entities.html_table([{LONG: SCRIPT}], caption=LONG)).acting
 
 

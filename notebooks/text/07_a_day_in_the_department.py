@@ -16,7 +16,7 @@ import pandas as pd
 from IPython.display import display
 from pydicom.uid import UID
 
-from workbench import figures, network, quantification
+from workbench import network, quantification
 from workbench.department import Department
 
 # %%
@@ -95,11 +95,17 @@ commitment.table()[["sop_instance_uid", "outcome", "message"]]
 # %% [markdown]
 # ## A film
 # Printing is a service too (PS3.4 H): a film session, a film box with a layout, image boxes. The printer of the department
-# keeps its films on a light box:
+# keeps its films, and shows the last ones:
+
+# %%
+department.printer
+
+# %% [markdown]
+# A film shows itself as it looks on a light box; `workbench.figures.film` draws it for paper.
 
 # %%
 film = department.printer.films[-1]
-figures.film(film)
+film
 
 # %% [markdown]
 # ## What was said on the wire

@@ -81,3 +81,35 @@ def test_sessions_and_films_that_do_not_agree_are_refused():
         FilmSession(priority="SOON")
     with pytest.raises(AttributeUnusable, match="has 4 image boxes"):
         Film(FilmSession(), FilmBox("2x2"), (None,))
+
+
+def film(**more):
+    return Film(FilmSession(2, medium="BLUE <b>", label="PLANTED"), FilmBox("2x1"), (FilmImage(bytes(64), 8, 8), None), **more)
+
+
+def test_a_film_shows_the_picture_that_is_drawn_of_it_and_says_what_it_is():
+    asked = []
+    shown = film(draw=lambda film, long_side: (asked.append((film.uid, long_side)), b"\x89PNG-of-it")[1], uid="1.2")
+    assert shown._repr_png_() == b"\x89PNG-of-it"
+    text = shown._repr_html_()
+    assert "src='data:image/png;base64,iVBORy1vZi1pdA=='" in text
+    assert r"Film: 14INX17IN · STANDARD\2,1 · 1 image · 2 copies · BLUE &lt;b&gt;" in text
+    assert asked == [("1.2", 600), ("1.2", 600)]
+
+
+def fails(film, long_side):
+    raise AttributeUnusable("no room")
+
+
+@pytest.mark.parametrize("draw", [None, fails])
+def test_a_film_that_nobody_can_draw_shows_words(draw):
+    assert film(draw=draw)._repr_png_() is None
+    assert "<img" not in film(draw=draw)._repr_html_()
+    assert "STANDARD" in film(draw=draw)._repr_html_()
+
+
+def test_who_draws_it_is_no_part_of_a_film():
+    assert film(draw=fails) == film()
+    assert hash(film(draw=fails)) == hash(film())
+    assert "fails" not in repr(film(draw=fails))
+    assert "PLANTED" not in repr(film()) + film().summary + film()._repr_html_()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
@@ -400,6 +401,32 @@ def test_only_the_last_films_are_kept():
     assert len(printer.films) == 2
     assert "<script>" not in printer._repr_html_()
     assert printer.records()[0]["layout"] == "STANDARD\\1,1"
+
+
+def test_a_notebook_shows_films_as_pictures_and_the_printer_its_last_ones():
+    printer = Printer()
+    with Server(None, providers=[printer]) as server:
+        assert "<img" not in printer._repr_html_()
+        print_images(server.peer, [GRAY] * 6, session=FilmSession(medium="BLUE FILM"))
+    shown = printer._repr_html_()
+    assert shown.count("<img src='data:image/png;base64,") == 4
+    assert [f"alt='Film {number}'" in shown for number in range(1, 7)] == [False, False, True, True, True, True]
+    assert shown.count("<tr>") == 7
+    one = printer.films[0]
+    with Image.open(BytesIO(one._repr_png_())) as picture:
+        assert (picture.format, picture.height) == ("PNG", 595)
+        lit = [picture.getpixel((picture.width // 2, y)) for y in range(40, 560, 40)]
+    assert lit == sorted(lit)
+    assert lit[-1] - lit[0] > 50  # the wedge that was printed
+    assert "base64" in one._repr_html_()
+
+
+def test_a_printer_that_does_not_draw_shows_words():
+    printer = Printer(draw=None)
+    with Server(None, providers=[printer]) as server:
+        print_images(server.peer, [GRAY])
+    assert printer.films[0]._repr_png_() is None
+    assert "<img" not in printer._repr_html_() + printer.films[0]._repr_html_()
 
 
 # ------------------------------------------------------------ hostile requests

@@ -1,16 +1,19 @@
 """Films against what is known of them: where images are, what densities and LUTs look like."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from workbench.entities import Film, FilmBox, FilmImage, FilmLut, FilmSession
 from workbench.errors import AttributeUnusable, InputError
 from workbench.phantoms import planted_ct
 from workbench.phantoms.ct import ct_image
-from workbench.rendering import film, film_image, film_places, p_value, render, resolve
+from workbench.rendering import film, film_image, film_picture, film_places, p_value, render, resolve
 
 
 def flat(value, *, bits=8, rows=40, columns=40, **settings):
@@ -237,3 +240,32 @@ def test_pictures_have_a_sensible_size(pixels_per_inch):
 def test_a_layout_without_room_is_refused():
     with pytest.raises(AttributeUnusable, match="nothing is left of an image box"):
         film(Film(FilmSession(), FilmBox("400x1", size="8INX10IN"), (None,) * 400), pixels_per_inch=10)
+
+
+# ------------------------------------------------------------ on a screen
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        ({}, (490, 595)), ({"orientation": "LANDSCAPE"}, (595, 490)), ({"size": "8INX10IN"}, (480, 600)),
+        ({"size": "1INX2IN"}, (300, 600)), ({"size": "60INX50IN"}, (600, 500)),
+    ],
+)  # fmt: skip
+def test_a_picture_for_a_screen_has_the_film_in_about_the_size_that_is_wanted(box, size):
+    sheet = Film(FilmSession(), FilmBox(**box), (flat(200),))
+    with Image.open(io.BytesIO(film_picture(sheet))) as picture:
+        assert (picture.format, picture.size, picture.mode) == ("PNG", size, "L")
+        assert picture.getpixel((size[0] // 2, size[1] // 2)) == 200
+    with Image.open(io.BytesIO(film_picture(sheet, 300))) as small:
+        assert max(small.size) <= max(300, 10 * max(sheet.box.inches))
+
+
+def test_a_colour_film_has_a_colour_picture():
+    red = FilmImage(bytes([200, 10, 20]) * 64, 8, 8, samples=3)
+    with Image.open(io.BytesIO(film_picture(Film(FilmSession(), FilmBox(), (red,), is_color=True)))) as picture:
+        assert picture.getpixel((245, 300)) == (200, 10, 20)
+
+
+def test_a_film_without_room_for_its_image_boxes_has_no_picture():
+    sheet = Film(FilmSession(), FilmBox("1x400"), (None,) * 400)
+    with pytest.raises(AttributeUnusable, match="nothing is left of an image box"):
+        film_picture(sheet)

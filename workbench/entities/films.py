@@ -1,13 +1,16 @@
 """Films as frozen values: what is asked of a printer, and what a printer was asked.
 
 Knows: the film session, the film box and its layouts, image boxes, presentation LUTs (PS3.3 C.13, C.11.6).
-Does not know: how they travel, how they are drawn.
+Does not know: how they travel, how they are drawn: a film that was printed holds who draws it.
 """
 
+import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workbench.errors import AttributeUnusable
+from workbench.entities.text import html_safe
+from workbench.errors import AttributeUnusable, WorkbenchError
 
 __all__ = ["Film", "FilmBox", "FilmCell", "FilmImage", "FilmLut", "FilmSession"]
 
@@ -16,6 +19,7 @@ _FORMAT = re.compile(r"(STANDARD|ROW|COL)\\(\d{1,3}(?:,\d{1,3})*)")
 _SHORT = re.compile(r"(\d{1,3})\s*[xX×,]\s*(\d{1,3})")
 _SHAPES = ("IDENTITY", "LIN OD", "INVERSE")
 _SIZE = re.compile(r"(\d+(?:_\d+)?)(IN|CM)X(\d+(?:_\d+)?)(IN|CM)")
+_SHOWN_PIXELS = 600  # the long side of a film in a notebook
 _PAPER_INCH = {"A4": (8.27, 11.69), "A3": (11.69, 16.54)}
 
 
@@ -303,6 +307,8 @@ class Film:
         Of the printer.
     uid : str
         Of the film box.
+    draw : callable, optional
+        Called with the film and the pixels of its long side; gives its picture as PNG. A notebook shows the film with it.
     """
 
     session: FilmSession
@@ -314,6 +320,7 @@ class Film:
     is_color: bool = False
     dots_per_inch: int = 300
     uid: str = ""
+    draw: Callable[["Film", int], bytes] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.box.cells) or (self.luts and len(self.luts) != len(self.images)):
@@ -322,3 +329,39 @@ class Film:
     def lut_of(self, index: int) -> FilmLut | None:
         """Return the presentation LUT of a cell, from 0: its own, or the film's."""
         return (self.luts[index] if self.luts else None) or self.lut
+
+    @property
+    def summary(self) -> str:
+        """Size, layout, images, copies, medium and presentation LUT in a line; nothing of annotations."""
+        count, copies, lut = sum(image is not None for image in self.images), self.session.copies, self.lut
+        words = (
+            self.box.size or "14INX17IN", self.box.layout, f"{count} image{'s' * (count != 1)}",
+            f"{copies} cop{'ies' if copies != 1 else 'y'}", self.session.medium,
+            (lut.shape or f"LUT of {len(lut.values)}") if lut else "",
+        )  # fmt: skip
+        return " · ".join(word for word in words if word)
+
+    def picture(self, *, long_side: int = _SHOWN_PIXELS) -> bytes | None:
+        """Return a picture of it as PNG; None where nobody draws it, or it has no room for all image boxes."""
+        try:
+            return self.draw(self, long_side) if self.draw else None
+        except WorkbenchError:
+            return None
+
+    def html(self, *, title: str = "Film", long_side: int = _SHOWN_PIXELS) -> str:
+        """Return its picture with a line below, or the line alone."""
+        said, picture = f"{html_safe(title)}: {html_safe(self.summary)}", self.picture(long_side=long_side)
+        if picture is None:
+            return f"<p>{said}</p>"
+        data = base64.b64encode(picture).decode()
+        return (
+            "<figure style='display:inline-table;margin:0 1em 1em 0;vertical-align:top'>"
+            f"<img src='data:image/png;base64,{data}' alt='{html_safe(title)}' style='max-width:100%;border:1px solid #999'>"
+            f"<figcaption style='display:table-caption;caption-side:bottom'>{said}</figcaption></figure>"
+        )
+
+    def _repr_png_(self) -> bytes | None:
+        return self.picture()
+
+    def _repr_html_(self) -> str:
+        return self.html()

@@ -1,7 +1,7 @@
 """A printer whose films are values: print management as a provider (PS3.4 H).
 
 Knows: film sessions, film boxes, image and annotation boxes, presentation LUTs, the printer; the statuses of PS3.4 H.4.
-Does not know: how a film is drawn, how PDUs are framed.
+Does not know: how a film is drawn (its `draw` does), how PDUs are framed.
 """
 
 import logging
@@ -40,6 +40,7 @@ from workbench.network._films import (
 from workbench.network._guard import Acceptor
 from workbench.network._suboperations import encode
 from workbench.network.providing import Refused, answer, dataset_of
+from workbench.rendering import film_picture
 
 __all__ = ["Printer", "PrinterModel"]
 
@@ -50,6 +51,7 @@ _NO_ATTRIBUTE, _INVALID_VALUE, _LIST_ERROR, _DUPLICATE, _NO_INSTANCE = 0x0105, 0
 _OUT_OF_RANGE, _NO_CLASS, _CONFLICT, _MISSING, _NO_ACTION, _UNRECOGNIZED = 0x0116, 0x0118, 0x0119, 0x0120, 0x0123, 0x0211
 _SIZES = frozenset({"8INX10IN", "8_5INX11IN", "10INX12IN", "10INX14IN", "11INX14IN", "11INX17IN", "14INX14IN", "14INX17IN",
                     "24CMX24CM", "24CMX30CM", "A4", "A3"})  # fmt: skip
+_THUMBNAILS, _THUMBNAIL_PIXELS = 4, 240  # the last films, as a notebook shows the printer
 _MAGNIFICATIONS = frozenset({"", "NONE", "REPLICATE", "BILINEAR", "CUBIC"})
 
 
@@ -93,6 +95,8 @@ class Printer:
         Called with each film that is printed, in the thread of its association.
     kept : int
         So many films stay in :attr:`films`, the last ones.
+    draw : callable, optional
+        Gives the picture of a film as PNG, with which a notebook shows it and the printer; None shows words.
 
     Examples
     --------
@@ -104,10 +108,11 @@ class Printer:
     sop_classes = (GRAYSCALE, COLOR, ANNOTATION_BOX, LUT)
 
     def __init__(
-        self, model: PrinterModel | None = None, *, on_film: Callable[[Film], object] | None = None, kept: int = 200
-    ) -> None:
+        self, model: PrinterModel | None = None, *, on_film: Callable[[Film], object] | None = None, kept: int = 200,
+        draw: Callable[[Film, int], bytes] | None = film_picture,
+    ) -> None:  # fmt: skip
         self.model = model or PrinterModel()
-        self._on_film = on_film
+        self._on_film, self._draw = on_film, draw
         self._lock = threading.RLock()
         self._desks: dict[Acceptor, Desk] = {}
         self._films: deque[Film] = deque(maxlen=kept)
@@ -208,7 +213,9 @@ class Printer:
         return f"<Printer: {self._status}, {len(self._films)} films, {self.waiting} waiting>"
 
     def _repr_html_(self) -> str:
-        return html_table(self.records(), caption=f"Printer: {self._status}, {self.waiting} waiting")
+        last = list(enumerate(self.films, start=1))[-_THUMBNAILS:]
+        shown = "".join(film.html(title=f"Film {number}", long_side=_THUMBNAIL_PIXELS) for number, film in last if film.draw)
+        return shown + html_table(self.records(), caption=f"Printer: {self._status}, {self.waiting} waiting")
 
     # ------------------------------------------------------------ the provider
     def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
@@ -414,6 +421,7 @@ class Printer:
         return Film(
             session.value, box.value, tuple(i.image for i in images), tuple(box.texts.values()), box.lut,
             tuple(i.lut for i in images), is_color=meta == COLOR, dots_per_inch=self.model.dots_per_inch, uid=box.uid,
+            draw=self._draw,
         )  # fmt: skip
 
     def _queue(self, films: list[Film], *, full: int) -> None:

@@ -9,7 +9,7 @@ Does not know: figures, widgets, files.
 
 from workbench.rendering.annotations import GraphicObject, Layer, TextObject
 from workbench.rendering.displayed_area import Spatial
-from workbench.rendering.film import film, film_image, film_places, p_value
+from workbench.rendering.film import film, film_image, film_picture, film_places, p_value
 from workbench.rendering.geometry import Sides, Spacing, orientation, spacing
 from workbench.rendering.lookup import LookupTable
 from workbench.rendering.modality import Modality, modality, modality_values, units
@@ -41,6 +41,7 @@ __all__ = [
     "Window",
     "film",
     "film_image",
+    "film_picture",
     "film_places",
     "layout",
     "modality",

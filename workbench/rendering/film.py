@@ -4,6 +4,7 @@ Knows: layouts, densities, polarity, magnification, presentation LUTs of print m
 Does not know: printers, the network, figures.
 """
 
+import io
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from workbench.rendering.pixels import decoded
 from workbench.rendering.plan import RenderPlan
 from workbench.rendering.render import render
 
-__all__ = ["Place", "film", "film_image", "film_places", "p_value"]
+__all__ = ["Place", "film", "film_image", "film_picture", "film_places", "p_value"]
 
 #: Top, left, bottom and right of a picture, in its own pixels.
 Place = tuple[int, int, int, int]
@@ -182,6 +183,32 @@ def film(film: Film, *, pixels_per_inch: int = 75) -> NDArray[np.uint8]:
             draw.rectangle(frame, outline=_ink(film, 255 if border < 128 else 0))
     _write(draw, film, (width, height), pixels_per_inch, fill=_ink(film, 255 if border < 128 else 0))
     return np.asarray(sheet).copy()
+
+
+def film_picture(printed: Film, long_side: int = 600) -> bytes:
+    """Return a film as a PNG for a screen.
+
+    Parameters
+    ----------
+    printed : Film
+        What was printed.
+    long_side : int
+        So many pixels at most has its longer side, unless that were fewer than 10 per inch.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+
+    Raises
+    ------
+    AttributeUnusable
+        If an image box has no pixel left.
+    """
+    per_inch = min(600, max(10, int(long_side / max(printed.box.inches))))
+    file = io.BytesIO()
+    Image.fromarray(film(printed, pixels_per_inch=per_inch)).save(file, "PNG")
+    return file.getvalue()
 
 
 def _range(film: Film) -> tuple[int, int]:
