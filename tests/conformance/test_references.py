@@ -6,6 +6,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 
 from workbench.conformance import check
+from workbench.entities import Severity
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -227,6 +228,16 @@ def test_file_meta_information_of_another_class(report):
     report.file_meta = FileMetaDataset()
     report.file_meta.MediaStorageSOPInstanceUID, report.file_meta.MediaStorageSOPClassUID = "1.2.3", CT
     _single(report, "MediaStorageSOPClassUID", "differs from SOPClassUID")
+
+
+def test_a_retired_transfer_syntax_is_a_note(report):
+    report.file_meta = FileMetaDataset()
+    report.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.2"
+    (finding,) = [f for f in check(report, validator=False) if f.path == "TransferSyntaxUID"]
+    assert (finding.severity, finding.section) == (Severity.NOTE, "PS3.5 A.3")
+    assert "in_syntax" in finding.remedy
+    report.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    assert not [f for f in check(report, validator=False) if f.path == "TransferSyntaxUID"]
 
 
 @pytest.mark.parametrize("bad", ["1.02.3", "../../x", "1." + "2" * 64, "1.2."])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+from pynetdicom import AE, evt
 
 from tests.conftest import RunningPeer, free_port, running
 from tests.peers import test_print as printing
@@ -15,7 +16,19 @@ from tests.peers import test_worklist as scheduling
 from workbench import files, phantoms
 from workbench.archive import Archive
 from workbench.entities import Calling, FilmLut, Peer, StudyRef
-from workbench.network import Printer, Server, Worklist, find, print_images, retrieve, store, worklist
+from workbench.network import (
+    Commitment,
+    Printer,
+    Server,
+    Worklist,
+    commit,
+    find,
+    print_images,
+    procedure_step,
+    retrieve,
+    store,
+    worklist,
+)
 from workbench.network.transcode import recoded
 from workbench.rendering import pixels, render, resolve
 
@@ -284,3 +297,67 @@ def test_images_and_tables_are_printed_in_big_endian(dcmprscp):
         assert print_images(server.peer.but(calling=Calling(contexts=contexts)), [image], lut=lut).is_printed
     assert ours.films[0].images[0].pixels == image.pixels
     assert ours.films[0].lut == lut
+
+
+STUDY_FIND, STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
+
+
+def test_dcmtk_asks_us_and_fetches_in_big_endian(program, tmp_path, archive):
+    """A server that accepts nothing else answers findscu, and sends getscu what it keeps in little endian."""
+    path = files.save(rich(), tmp_path / "x.dcm")
+    ref = archive.add(path)
+    accepts = dict.fromkeys((STUDY_FIND, STUDY_GET, CT), (ExplicitVRBigEndian,))
+    (tmp_path / "found").mkdir()
+    (tmp_path / "got").mkdir()
+    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={ref.study_instance_uid}"]
+    shown = ["-k", "PatientName", "-k", "NumberOfStudyRelatedInstances"]
+    with Server(archive, accepts=accepts) as server:
+        at = ["-aec", server.ae_title, "127.0.0.1", str(server.port)]
+        command = [program("findscu"), "-S", "-xb", "-X", "-od", str(tmp_path / "found"), *keys, *shown, *at]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        command = [program("getscu"), "-S", "+xb", "-od", str(tmp_path / "got"), *keys, *at]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    (answer,) = (dcmread(each, force=True) for each in (tmp_path / "found").iterdir())
+    assert answer.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+    assert (answer.PatientName, answer.NumberOfStudyRelatedInstances) == (rich().PatientName, 1)
+    (got,) = (tmp_path / "got").iterdir()
+    assert files.Part10.locate(got).transfer_syntax_uid == ExplicitVRBigEndian
+    assert dumped(program, in_little_endian(program, got)) == dumped(program, path)
+
+
+def test_steps_are_told_in_big_endian():
+    """A peer that accepts nothing else reads the step as it was told; it is pynetdicom that reads it."""
+    told: list[Dataset] = []
+
+    def created(event):
+        told.append(event.attribute_list)
+        return 0x0000, None
+
+    def ended(event):
+        told.append(event.modification_list)
+        return 0x0000, None
+
+    mpps, entity = "1.2.840.10008.3.1.2.3.3", AE(ae_title="MPPS")
+    entity.add_supported_context(mpps, ExplicitVRBigEndian)
+    port = free_port()
+    server = entity.start_server(
+        ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_CREATE, created), (evt.EVT_N_SET, ended)]
+    )
+    try:
+        peer = Peer("mpps", "MPPS", port=port, calling=Calling(contexts=((mpps, BIG_FIRST),)))
+        begun = procedure_step.begin(peer, scheduling.item("P2"))
+        procedure_step.finish(peer, begun, series=procedure_step.performed_series([rich()]))
+    finally:
+        server.shutdown()
+    assert told[0].PatientName == "Müller^Jörg"
+    assert told[0].PerformedProcedureStepStatus == "IN PROGRESS"
+    (series,) = told[1].PerformedSeriesSequence
+    assert series.SeriesInstanceUID == rich().SeriesInstanceUID
+
+
+def test_commitment_is_asked_and_told_in_big_endian(archive):
+    ref = archive.add(rich())
+    push = "1.2.840.10008.1.20.1"
+    with Server(archive, providers=[Commitment(archive)], accepts={push: (ExplicitVRBigEndian,)}) as server:
+        peer = server.peer.but(calling=Calling(contexts=((push, BIG_FIRST),)))
+        assert commit(peer, [ref], wait_s=10).complete

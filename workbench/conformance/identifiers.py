@@ -23,6 +23,7 @@ __all__ = ["file_meta_findings", "text_findings", "uid_findings"]
 _TEXT = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 _REPLACED = "�"
 _ESCAPE = b"\x1b"
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
 def uid_findings(dataset: Dataset) -> Iterator[Finding]:
@@ -51,7 +52,7 @@ def _uids(place: Place) -> list[str]:
 
 
 def file_meta_findings(dataset: Dataset) -> Iterator[Finding]:
-    """Yield an error where file meta information and dataset name different instances or classes."""
+    """Yield an error where file meta information and dataset name different things, a note for a retired transfer syntax."""
     meta = getattr(dataset, "file_meta", None) or Dataset()
     for own, other in (("SOPInstanceUID", "MediaStorageSOPInstanceUID"), ("SOPClassUID", "MediaStorageSOPClassUID")):
         if meta.get(other) and dataset.get(own) and str(meta[other].value) != str(dataset[own].value):
@@ -59,6 +60,11 @@ def file_meta_findings(dataset: Dataset) -> Iterator[Finding]:
                 Severity.ERROR, other, "PS3.10 7.1", f"{other} differs from {own} of the dataset.",
                 "Save the dataset with files.save, which sets it.",
             )  # fmt: skip
+    if str(meta.get("TransferSyntaxUID") or "") == _BIG_ENDIAN:
+        yield Finding(
+            Severity.NOTE, "TransferSyntaxUID", "PS3.5 A.3", "Explicit VR Big Endian is retired since 2016b.",
+            "workbench.files.in_syntax turns the dataset into Explicit VR Little Endian, without loss.",
+        )  # fmt: skip
 
 
 def text_findings(dataset: Dataset) -> Iterator[Finding]:
