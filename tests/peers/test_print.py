@@ -10,9 +10,10 @@ import pydicom
 import pytest
 
 from tests.conftest import RunningPeer, free_port, running
-from workbench import phantoms
+from workbench import devices, phantoms
+from workbench.department import Modality, Outcome
 from workbench.entities import FilmBox, FilmImage, FilmLut, FilmSession, Peer
-from workbench.network import Printer, PrinterModel, PrintOutcome, Server, print_images
+from workbench.network import Printer, PrinterModel, PrintOutcome, Server, print_images, trace
 
 pytestmark = pytest.mark.peers
 
@@ -259,3 +260,79 @@ def test_all_of_a_session_box_and_image_reaches_dcmprscp(dcmprscp):
     assert (float(placed.RequestedImageSize), placed.RequestedDecimateCropBehavior) == (120.5, "CROP")
     assert film.PresentationLUTContentSequence[0].PresentationLUTShape == "LIN OD"
     assert hardcopy.PixelData == image.pixels
+
+
+# ------------------------------------------------------------ a system's films
+VEREOS = devices.profile("philips-vereos")
+(PRINTS,) = [activity for activity in VEREOS.activities if activity.does == "print"]
+#: What the system's statement leaves to the configuration of the printer (Table 64).
+SET_UP = {"MinDensity": r"20\30", "Configuration_1": "STANDARD"}
+
+
+def scanner_prints(printer: RunningPeer, *images: pydicom.Dataset):
+    system = Modality(VEREOS, printer=printer.peer)
+    system.made = list(images)
+    with trace() as recorded:
+        done = system.perform(PRINTS)
+    said = [(row.name.removesuffix("-RQ"), row.sop_class) for row in recorded.rows if re.fullmatch("N-.*-RQ", row.name)]
+    return done, said, [row for row in recorded.rows if row.name.endswith("-RSP")], recorded
+
+
+def test_a_film_of_the_scanner_at_dcmprscp(dcmprscp):
+    """Vereos, Tables 57 to 77: from the film session to N-DELETE, and what the film then has."""
+    printer = dcmprscp(**SET_UP)
+    (image,) = phantoms.ct.ct_series(1)
+    done, said, answers, recorded = scanner_prints(printer, image)
+    assert (done.outcome, done.count, done.message) == (Outcome.DONE, 1, "1 image on 1 film.")
+    session, film = "Basic Film Session SOP Class", "Basic Film Box SOP Class"
+    assert said == [
+        ("N-CREATE", session), ("N-CREATE", film), ("N-SET", "Basic Grayscale Image Box SOP Class"), ("N-ACTION", film),
+        ("N-DELETE", film), ("N-DELETE", session),
+    ]  # fmt: skip
+    assert {row.status for row in answers} == {0}
+    assert [row.name for row in recorded.rows if row.name.startswith("A-")][-1] == "A-RELEASE-RP"
+    ((stored_print,), (hardcopy,)) = stored(printer)
+    content = stored_print.FilmBoxContentSequence[0]
+    for table in ("film-box-grayscale", "image-box-grayscale"):
+        items = content if table.startswith("film") else hardcopy
+        for row in devices.attributes(VEREOS, table):
+            keyword = pydicom.datadict.keyword_for_tag(row.tags[-1])
+            if keyword in {"ImageBoxPosition", "BasicGrayscaleImageSequence", "PixelAspectRatio"}:
+                continue  # of the image box, which says where an image is, and 1:1 is what an image without it has
+            assert not items[keyword].is_empty, keyword
+            assert not row.value or str(items[keyword].value) in row.value.split(" | "), keyword
+    assert stored_print.ImageBoxContentSequence[0].ImageBoxPosition == 1
+    (asked,) = [row.identifier for row in recorded.rows if row.name == "N-CREATE-RQ" and row.sop_class == session]
+    listed = [pydicom.datadict.keyword_for_tag(row.tags[-1]) for row in devices.attributes(VEREOS, "film-session-grayscale")]
+    assert [one.partition("=")[0] for one in asked] == listed
+    assert (hardcopy.Rows, hardcopy.Columns) == (image.Rows, image.Columns)
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "words"),
+    [
+        ({"Configuration_1": "STANDARD"}, 0x0105, "Film: status 0x0105, no such attribute"),  # knows no Min Density
+        (SET_UP | {"FilmSizeID": "8INX10IN"}, 0x0106, "Film: status 0x0106, invalid attribute value"),
+    ],
+)
+def test_a_film_that_dcmprscp_does_not_take_fails_the_job_of_the_scanner(dcmprscp, settings, status, words):
+    """The job fails and says why; its film session is deleted, and no film is there."""
+    printer = dcmprscp(**settings)
+    done, said, answers, _ = scanner_prints(printer, *phantoms.ct.ct_series(1))
+    assert (done.outcome, done.count) == (Outcome.FAILED, 0)
+    assert words in done.message
+    assert [row.status for row in answers] == [0, status, 0]
+    assert said[-1] == ("N-DELETE", "Basic Film Session SOP Class")
+    assert stored(printer) == ([], [])
+
+
+def test_colour_films_of_the_scanner_need_a_printer_that_has_them(dcmprscp):
+    """dcmprscp prints gray only: the gray film is printed, and the colour one fails by its context."""
+    printer = dcmprscp(**SET_UP)
+    done, *_ = scanner_prints(printer, phantoms.fundus())
+    assert done.outcome is Outcome.FAILED
+    assert "Color" in done.message
+    done, *_ = scanner_prints(printer, phantoms.fundus(), *phantoms.ct.ct_series(1))
+    assert done.outcome is Outcome.FAILED
+    assert "Color" in done.message
+    assert len(stored(printer)[0]) == 1

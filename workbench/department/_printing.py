@@ -16,19 +16,26 @@ from workbench import devices
 from workbench.department._filling import Filler, Row, of_rows
 from workbench.department._step import Step, Subject
 from workbench.department._telling import keep_listed, message_rows
+from workbench.department.performed import Outcome, Told, counted
 from workbench.devices import Activity, Profile
 from workbench.entities import FilmBox, FilmSession, Peer
 from workbench.flows import filming
-from workbench.network import PrintReport
+from workbench.network import PrintOutcome, PrintPolicy, PrintReport, PrintRow
 
-__all__ = ["print_films", "printable", "spelling"]
+__all__ = ["print_films", "print_policy", "printable", "printed", "spelling"]
 
 Spelling = Callable[[str, Dataset], Dataset]
 
 _SESSION, _BOX, _IMAGES = "1.2.840.10008.5.1.1.1", "1.2.840.10008.5.1.1.2", ("1.2.840.10008.5.1.1.4", "1.2.840.10008.5.1.1.4.1")
 _META = ("1.2.840.10008.5.1.1.9", "1.2.840.10008.5.1.1.18")  # PS3.4 H.3: grayscale, color
 _ANNOTATION = "1.2.840.10008.5.1.1.15"
+_PRINTER = "1.2.840.10008.5.1.1.16"
 _WORDS = ("Grayscale", "Color")
+#: Steps of a print job (:class:`workbench.network.PrintPolicy`) by SOP class and service.
+_STEPS = (
+    ("film session", _SESSION, "N-CREATE"), ("delete film session", _SESSION, "N-DELETE"), ("film", _BOX, "N-CREATE"),
+    ("print film", _BOX, "N-ACTION"), ("delete film", _BOX, "N-DELETE"),
+)  # fmt: skip
 #: What statements leave to the configuration of the printer, and to the user: a plain film.
 _SET_UP: Mapping[str, Any] = MappingProxyType(
     {"size": "14INX17IN", "magnification": "REPLICATE", "least": 20, "most": 300, "trim": "NO", "configuration": "STANDARD"}
@@ -70,7 +77,8 @@ def print_films(
     **printing
         Of :func:`workbench.network.print_images`: collate, lut, texts.
     """
-    spelled = spelling(profile, is_color=bool(_is_color(images[0])))
+    is_color = bool(_is_color(images[0]))
+    spelled, printing["policy"] = spelling(profile, is_color=is_color), print_policy(profile, activity, is_color=is_color)
     proposed = {c.uid for c in devices.contexts(profile, entity=activity.entity, role="SCU", activity=activity.name)}
     if spelled is not None:
         return filming.print_series(
@@ -80,6 +88,52 @@ def print_films(
         texts = printing.pop("texts", ("{film}",))
         return filming.print_series(peer, images, layout=FilmBox(layout, annotation="LABEL"), texts=texts, **printing)
     return filming.print_series(peer, images, layout=layout, **printing)
+
+
+def printed(peer: Peer, profile: Profile, activity: Activity, jobs: Sequence[tuple[list[Dataset], str]]) -> Told:
+    """Print jobs one after the other, and say what came of them; one that failed ends it.
+
+    Parameters
+    ----------
+    peer : Peer
+        The printer, as the system talks to it.
+    jobs : sequence of (list of Dataset, str)
+        See :func:`printable`.
+    """
+    films, warnings = 0, []
+    for images, layout in jobs:
+        report = print_films(peer, profile, activity, images, layout=layout)
+        films += report.films
+        if not report.is_printed:
+            row = next(row for row in report if row.outcome is PrintOutcome.FAILED)
+            return Told(Outcome.FAILED, films, _in_words(row), peer.ae_title)
+        warnings += [_in_words(row) for row in report.told]
+    count = sum(len(images) for images, _ in jobs)
+    return Told(
+        Outcome.DONE, films, " ".join([f"{counted(count, 'image')} on {counted(films, 'film')}.", *warnings]), peer.ae_title
+    )
+
+
+def _in_words(row: PrintRow) -> str:
+    return f"{row.step.capitalize()}: {row.status and f'status {row.status}, '}{row.text}."
+
+
+def print_policy(profile: Profile, activity: Activity, *, is_color: bool) -> PrintPolicy:
+    """Return what a system asks of a printer beside films, and what it does about statuses, by the tables of its statement."""
+    members = [row for table in profile.of_kind("rows", activity=activity.name) for row in table.records()]
+    of_printer = [str(row.get("services") or "") for row in members if row.get("uid") == _PRINTER]
+    tables = profile.of_kind("statuses", entity=activity.entity, activity=activity.name)
+    statuses = {
+        step: [
+            row
+            for table in tables
+            if table.uid == uid and service in table.title and _WORDS[not is_color].lower() not in table.title
+            for row in devices.statuses(profile, activity=activity.name)
+            if row.source == table.source
+        ]
+        for step, uid, service in (*_STEPS, ("image", _IMAGES[is_color], "N-SET"))
+    }
+    return PrintPolicy(asks_state=not of_printer or any("N-GET" in each for each in of_printer), statuses=statuses)
 
 
 def spelling(profile: Profile, *, is_color: bool) -> Spelling | None:

@@ -30,7 +30,7 @@ from workbench.department._asking import (
 )
 from workbench.department._committing import committed, report_policy
 from workbench.department._fetching import fetched
-from workbench.department._printing import print_films, printable
+from workbench.department._printing import printable, printed
 from workbench.department._providing import accepting, answered, provider
 from workbench.department._settings import configured_syntaxes
 from workbench.department._telling import step_begun, step_ended
@@ -415,14 +415,7 @@ class Modality:
         jobs = printable(self.profile, activity, (*self.fetched, *self.made))
         if not jobs:
             return Told(Outcome.NOTHING, 0, "There is nothing to print.", peer.ae_title)
-        as_system, films = self._as(activity.entity, peer, activity.name), 0
-        for images, layout in jobs:
-            report = print_films(as_system, self.profile, activity, images, layout=layout)
-            films += report.films
-            if report.troubles:
-                return Told(Outcome.FAILED, films, str(report.troubles[0].text), peer.ae_title)
-        count = sum(len(images) for images, _ in jobs)
-        return Told(Outcome.DONE, films, f"{counted(count, 'image')} on {counted(films, 'film')}.", peer.ae_title)
+        return printed(self._as(activity.entity, peer, activity.name), self.profile, activity, jobs)
 
     def _other_side(self, activity: Activity) -> str:
         """Return the AE title of whom an activity talks to."""

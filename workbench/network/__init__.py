@@ -21,7 +21,7 @@ from workbench.network.echo import EchoReport, echo
 from workbench.network.find import Found, find
 from workbench.network.negotiation import QueryOptions, QueryPolicy
 from workbench.network.printer import Printer, PrinterModel
-from workbench.network.printing import PrintOutcome, PrintReport, PrintRow, print_images
+from workbench.network.printing import PrintOutcome, PrintPolicy, PrintReport, PrintRow, print_images
 from workbench.network.procedure_step import ProcedureStep
 from workbench.network.procedure_steps import ProcedureSteps
 from workbench.network.providing import Provider
@@ -43,6 +43,7 @@ __all__ = [
     "EchoReport",
     "Found",
     "PrintOutcome",
+    "PrintPolicy",
     "PrintReport",
     "PrintRow",
     "Printer",

@@ -35,11 +35,12 @@ from workbench.network._films import (
     text_attributes,
 )
 from workbench.network._normalized import Answer, Conversation
+from workbench.network._print_policy import PrintPolicy
 from workbench.network.addressbook import as_peer
 from workbench.network.association import associate
 from workbench.network.statuses import words
 
-__all__ = ["PrintOutcome", "PrintReport", "PrintRow", "print_images"]
+__all__ = ["PrintOutcome", "PrintPolicy", "PrintReport", "PrintRow", "print_images"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ _EVENTS = {1: "NORMAL", 2: "WARNING", 3: "FAILURE"}
 _BOXES = {False: GRAY_IMAGE_BOX, True: COLOR_IMAGE_BOX}
 #: Steps whose warnings a person is told, not only the log: what is on the film is not what was sent.
 _TOLD = frozenset({"print film", "print session", "image"})
+
+
+#: What a table of statuses does about one after which a job goes on.
+_GOOD = frozenset({"success", "warning", "continue", "ignore", "log"})
 
 
 class PrintOutcome(StrEnum):
@@ -130,6 +135,7 @@ def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     texts: Sequence[str] = (),
     collate: bool = False,
     spelling: Callable[[str, Dataset], Dataset] | None = None,
+    policy: PrintPolicy | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> PrintReport:
     r"""Print images at a peer, film after film, on one association.
@@ -154,6 +160,8 @@ def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     spelling : callable, optional
         Called with the SOP class of a film session, film box or image box, and the attributes that it would get: returns those
         that are sent instead. For a system that says other things than what is usual.
+    policy : PrintPolicy, optional
+        What such a system asks besides, and what it does about statuses.
     cancel : callable, optional
         Polled; when it is true nothing more is printed, and what was created is deleted.
 
@@ -187,7 +195,7 @@ def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     wanted = [meta, *([LUT] if lut else []), *([ANNOTATION_BOX] if texts else [])]
     job = _Job(
         peer, meta, box, session, texts, collate=collate, spelling=spelling or (lambda _uid, attributes: attributes),
-        cancel=cancel or (lambda: False),
+        policy=policy or PrintPolicy(), cancel=cancel or (lambda: False),
     )  # fmt: skip
     proposed = [context for uid in wanted for context in contexts.service(uid)]
     with associate(peer, proposed) as association, Conversation(association, peer, on_event=job.event) as talk:
@@ -216,12 +224,12 @@ class _Stop(Exception):
 class _Job:
     """One print job on one association."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what makes a job
         self, peer: Peer, meta: str, box: FilmBox, session: FilmSession, texts: Sequence[str], *, collate: bool,
-        spelling: Callable[[str, Dataset], Dataset], cancel: Callable[[], bool],
+        spelling: Callable[[str, Dataset], Dataset], policy: PrintPolicy, cancel: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._peer, self._meta, self._box, self._session, self._texts = peer, meta, box, session, tuple(texts)
-        self._collate, self._spelling, self._cancel = collate, spelling, cancel
+        self._collate, self._spelling, self._policy, self._cancel = collate, spelling, policy, cancel
         self.rows: list[PrintRow] = []
         self._number: int | None = None
         self._talk: Conversation
@@ -231,7 +239,8 @@ class _Job:
         """Print, and delete what was created, whatever happens."""
         self._talk = talk
         try:
-            self._status()
+            if self._policy.asks_state:
+                self._status()
             asked = self._spelling(FILM_SESSION, session_attributes(self._session))
             session_uid = self._created("film session", self._meta, FILM_SESSION, asked)[0]
             lut_uid = self._lut(lut)
@@ -322,7 +331,9 @@ class _Job:
     def _delete(self, made: tuple[str, str, str, str]) -> None:
         step, within, sop_class_uid, uid = made
         answer = self._talk.delete(within, sop_class_uid, uid)
-        self._row(f"delete {step}", answer, PrintOutcome.DONE if answer.status == 0 else PrintOutcome.FAILED, told=False)
+        row = self._policy.judged(f"delete {step}", answer.status)
+        is_good = answer.status == 0 if row is None else row.action in _GOOD
+        self._row(f"delete {step}", answer, PrintOutcome.DONE if is_good else PrintOutcome.FAILED, told=False)
 
     # -------------------------------------------------------- what is written down
     def event(self, kind: int, information: Dataset) -> int:
@@ -337,12 +348,15 @@ class _Job:
 
     def _expect(self, step: str, answer: Answer, position: int | None = None) -> None:
         """Write an answer down; end the job where it says no."""
-        if answer.is_done:
+        row = self._policy.judged(step, answer.status)
+        if answer.is_done if row is None else row.action in _GOOD:
             outcome = PrintOutcome.WARNING if answer.status else PrintOutcome.DONE
             told = bool(answer.status) and step in _TOLD and answer.status >> 8 == 0xB6
+            if row is not None:
+                told = "user told" in row.behaviour
             self._row(step, answer, outcome, position=position, told=told)
             return
-        self._row(step, answer, PrintOutcome.FAILED, position=position, told=True)
+        self._row(step, answer, PrintOutcome.FAILED, position=position, told=row is None or "user told" in row.behaviour)
         raise _Stop
 
     def _row(
