@@ -1,5 +1,6 @@
 """What a refusal says to somebody who types commands."""
 
+import ast
 import inspect
 import re
 import socket
@@ -13,9 +14,23 @@ from typer.testing import CliRunner
 
 import workbench
 from workbench.cli import app
-from workbench.cli._wording import _SAID, in_options
+from workbench.cli._wording import _SAID, in_options, rows_in_options
 
 ROOT = Path(inspect.getfile(workbench)).parent
+#: Advice as somebody writes it in Python: an argument, a call, a field of a class.
+PYTHON = re.compile(
+    r"(?<![\w.\-/{<'\"&?;])[a-z][a-z0-9_]+=(?!=)|\b\w+\(\)|\b(Peer|Tls|Timeouts|Identity)\.|\b[A-Z][A-Za-z]+\(\w+=|calling_ae_title"
+)
+#: What no command does: its advice is read in Python only.
+NO_COMMAND = (
+    "archive/_encoding.py", "archive/_receiving.py", "deid/apply.py", "figures/", "flows/annotate.py", "flows/exchange.py",
+    "flows/pull.py", "quantification/", "rendering/render.py", "widgets/",
+)  # fmt: skip
+#: No advice: SQL, HTML, HTTP, what an object is called in Python, what a command never asks for.
+OTHER = (
+    "PRAGMA", "<", "multipart/related", "Archive(", "Reading(", "Admission(titles_of=", "The server does not run: call start()",
+    "Annotation boxes need", "A slip is where the document",
+)  # fmt: skip
 
 
 def command(*arguments, folder):
@@ -48,6 +63,38 @@ def test_every_remedy_that_is_translated_is_told_somewhere(python):
     assert python in told or re.sub(r"'", "\\'", python) in told
 
 
+def sentences(path):
+    """Yield the texts of a module that are not docstrings, with {} for what is filled in."""
+
+    def text(node):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return node.value
+        if isinstance(node, ast.JoinedStr):
+            return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        return ""
+
+    tree = ast.parse(path.read_text("utf-8"))
+    inside = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inside |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    yield from (text(node) for node in ast.walk(tree) if id(node) not in inside and " " in text(node))
+
+
+def test_no_advice_of_a_command_is_for_those_who_write_python():
+    seen = []
+    for path in ROOT.glob("*/**/*.py"):
+        place = path.relative_to(ROOT).as_posix()
+        if not place.startswith((*NO_COMMAND, "cli/")):
+            seen += [(place, text) for text in sentences(path) if not text.startswith(OTHER) and "</" not in text]
+    assert len(seen) > 1000
+    told = [(place, in_options(text)) for place, text in seen]
+    assert [(place, text) for place, text in told if PYTHON.search(text)] == []
+
+
+def test_what_a_report_says_is_translated_and_what_a_dataset_says_is_not():
+    row = {"message": "Use method='move'.", "PatientComments": "Use method='move'."}
+    assert rows_in_options([row]) == [{"message": "Use --method move.", "PatientComments": "Use method='move'."}]
+
+
 def test_what_is_no_remedy_stays():
     assert in_options("The peer says 0xA700: out of resources.") == "The peer says 0xA700: out of resources."
 
@@ -59,7 +106,7 @@ def test_a_port_in_use_is_told_with_its_option_and_leaves_no_folder(tmp_path, ar
         taken.listen()
         code, said = command(*arguments, "--port", taken.getsockname()[1], folder=tmp_path)
     assert code != 0
-    assert "pass --port 0 for a free port" in said
+    assert "pass another port, 0 for a free one" in said
     assert list(tmp_path.iterdir()) == []
 
 

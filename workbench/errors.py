@@ -199,7 +199,15 @@ def _rejected(message: str, result: int, source: int, reason: int) -> Associatio
 
 
 class AssociationAborted(NetworkError):
-    """A-ABORT, or the connection was lost."""
+    """A-ABORT, or the connection was lost.
+
+    Attributes
+    ----------
+    by_peer : bool
+        Whether it is known that the peer sent A-ABORT.
+    """
+
+    by_peer: bool = False
 
 
 class ContextRejected(NetworkError):

@@ -396,7 +396,7 @@ def test_a_peer_that_refuses_is_silent_or_leaves(plain, images):
         (refuses, 0x0213, "status 0x0213, resource limitation"),
         (silent, None, "not answered within 3 s"),
         (leaves, None, "ended before the request was answered"),
-        (stays_mute, None, "No report came"),
+        (stays_mute, None, "The peer ended the association after 0"),
     ):
         rows = commit(plain.listen(conduct), images, wait_s=2)
         assert outcomes(rows) == [("uncommitted", reason)] * 3

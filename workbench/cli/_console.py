@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from workbench.cli._wording import in_options, rows_in_options
 from workbench.entities import plain, text_table
 
 __all__ = [
@@ -56,6 +57,7 @@ def gathered(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def show_table(records: list[dict[str, Any]], as_json: bool, *, title: str = "", hide: Iterable[str] = ()) -> None:
     """Print records as JSON, or as a table in which nothing that a dataset says can act on the terminal."""
+    records = rows_in_options(records)
     if as_json:
         show_json(records)
         return
@@ -89,7 +91,8 @@ def put(*lines: object) -> None:
 
 
 def say(text: object) -> None:
-    sys.stderr.write(f"{plain(text)}\n")
+    """Say something on standard error, with advice in options."""
+    sys.stderr.write(f"{plain(in_options(str(text)))}\n")
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def echo(peer: PeerName, *, tracing: Tracing, as_json: AsJson = False) -> None:
     if as_json:
         show_table([record], as_json)
     else:
-        put(report)
+        put(in_options(str(report)))
     if not report.ok:
         raise typer.Exit(3)
 
@@ -298,7 +298,7 @@ def show(paths: Paths, as_json: AsJson = False) -> None:
             said = {"Report": str(content)} if content else {}
             records.append({"file": str(path), **{line.label: line.text for line in summary.lines}, **said})
         else:
-            put(*([""] if records else []), path, summary, *(["", content] if content else []))
+            put(*([""] if records else []), path, summary, *(["", in_options(str(content))] if content else []))
             records.append({})
     if as_json:
         show_table(records, as_json)
@@ -314,7 +314,7 @@ def tree(path: OnePath, as_json: AsJson = False) -> None:
         model = dataset.to_json_dict(bulk_data_threshold=1024, bulk_data_element_handler=lambda _: "", suppress_invalid_tags=True)
         show_json(model)
     else:
-        put(wb.inspection.tree(dataset))
+        put(in_options(str(wb.inspection.tree(dataset))))
     if not is_whole:
         raise typer.Exit(4)
 
@@ -477,7 +477,7 @@ def main() -> None:
             os._exit(end.code)
         raise
     except WorkbenchError as error:
-        say(f"{type(error).__name__}: {in_options(str(error))}")
+        say(f"{type(error).__name__}: {error}")
         sys.exit(_exit_code(error))
     except OSError as error:
         say(f"{type(error).__name__}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")

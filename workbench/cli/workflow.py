@@ -16,7 +16,6 @@ from workbench.cli._arguments import keys_of
 from workbench.cli._console import count, frame_records, put, say, show_json, show_table, stoppable
 from workbench.cli._disk import files_below, readable
 from workbench.cli._trace import Tracing, traceable
-from workbench.cli._wording import in_options
 from workbench.entities import InstanceRef, plain
 from workbench.errors import InputError
 from workbench.files import write_whole
@@ -70,12 +69,9 @@ def commit(
     """Ask a peer to answer for the safekeeping of instances; exit code 1 if it does not for all of them."""
     refs = _references(what)
     with tracing(), stoppable() as stopped:
-        report = wb.network.commit(
-            peer, refs, wait_s=wait, listen=listen, cancel=stopped, progress=lambda said: say(in_options(said))
-        )
+        report = wb.network.commit(peer, refs, wait_s=wait, listen=listen, cancel=stopped, progress=say)
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items())
-    records = [row | {"message": in_options(row["message"])} for row in report.records()]
-    show_table(records, as_json, title=counts, hide=("sop_class_uid", "transaction_uid", "reason"))
+    show_table(report.records(), as_json, title=counts, hide=("sop_class_uid", "transaction_uid", "reason"))
     if stopped():
         raise typer.Exit(128 + stopped.number)
     if not report.complete:

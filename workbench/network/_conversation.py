@@ -23,6 +23,7 @@ from workbench.entities import Peer, plain
 from workbench.errors import AssociationAborted, PeerTimeout
 from workbench.network._identifiers import identifier
 from workbench.network._sockets import read_now
+from workbench.network._troubles import aborted
 from workbench.network.bulk import Channel, MemoryContent, command_set, parse_command_set
 from workbench.network.receiving import Context, Overlong, Sink, StoreReceiver, Violation
 
@@ -160,7 +161,7 @@ class Conversation:
         self._message, self._message_id = _Message(), 0
         self._service, self._context_id = _SERVICES["C-FIND"], 0
         self._responses: deque[Response] = deque()
-        self._is_over = False
+        self._is_over = self._is_heard = False
 
     def offers(self, sop_class_uid: str) -> bool:
         """Whether a context for this service was accepted."""
@@ -315,6 +316,7 @@ class Conversation:
                 return has_data or self._end - self._start > _MORE_THAN_A_RESPONSE
             if kind != _P_DATA:
                 self._over(kind)
+            self._is_heard = True
             others = self._stores.take(self._buffer[self._start + 6 : end])
             self._start = end
             has_data |= not others or self._stores.is_receiving
@@ -327,7 +329,7 @@ class Conversation:
     def _over(self, kind: int) -> NoReturn:
         if kind == _ABORT:
             self._channel.close()  # that is all there is to do (PS3.8 9.2.3, AA-3)
-            raise AssociationAborted(f"{self._peer} aborted the association during {self._service.name} (A-ABORT, PS3.8 9.3.8).")
+            raise aborted(self._peer, self._service.name, is_first=not self._is_heard)
         raise AssociationAborted(f"{self._peer} released the association before {self._service.name} was done.")
 
     def _other(self, pdvs: bytes) -> None:

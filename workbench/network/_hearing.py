@@ -1,4 +1,4 @@
-"""How a report of storage commitment is answered, where systems differ: by which status, and how strictly it is read.
+"""How a report of storage commitment is answered, where systems differ, and what is said while it does not come.
 
 Knows: the conditions of N-EVENT-REPORT statuses (PS3.7 10.1.1.1.8), and how device profiles name them.
 Does not know: requests, associations.
@@ -13,7 +13,9 @@ from workbench.devices import Status
 from workbench.errors import InputError
 from workbench.network.providing import Refused
 
-__all__ = ["ReportPolicy", "references"]
+__all__ = ["ReportPolicy", "references", "silence", "waiting"]
+
+_ELSEWHERE = "The peer may report on a new association: pass listen= with the port that it knows for us."
 
 #: Words of a profile's behaviour, and the condition that they stand for.
 _SAID = {
@@ -108,3 +110,27 @@ def references(information: Dataset) -> list[tuple[str, Dataset]]:
         for keyword in ("ReferencedSOPSequence", "FailedSOPSequence")
         for item in information.get(keyword) or ()
     ]
+
+
+# ---------------------------------------------------------------- what is said of the wait
+def waiting(wait_s: float, *, has_ear: bool) -> str:
+    """Return that a report is waited for, and where it can come; `has_ear` where it can on a new association."""
+    where = "on the association of the request or a new one." if has_ear else f"on the association of the request. {_ELSEWHERE}"
+    return f"Waiting up to {wait_s:g} s for the report of storage commitment {where}"
+
+
+def silence(waited_s: float, *, has_ear: bool, over_s: float | None, is_cancelled: bool) -> str:
+    """Return why there is no report: for how long it was waited for, or when the peer ended the association.
+
+    Examples
+    --------
+    >>> silence(45.0, has_ear=True, over_s=None, is_cancelled=False)
+    'No report came within 45 s. Keep the local copy, and ask again later.'
+    """
+    remedy = "Keep the local copy, and ask again later."
+    if not has_ear:
+        remedy = f"{_ELSEWHERE} {remedy}"
+    if over_s is not None and not has_ear:
+        return f"The peer ended the association after {over_s:.3g} s without a report. {remedy}"
+    how = "The wait was cancelled: no" if is_cancelled else "No"
+    return f"{how} report came within {waited_s:.3g} s. {remedy}"

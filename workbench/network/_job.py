@@ -18,8 +18,9 @@ from typing import ClassVar
 
 from workbench.devices import Event, Policy, Status, happening, reaction
 from workbench.entities import Peer, Rows, plain
-from workbench.errors import AssociationRejected, ContextRejected, InputError, NetworkError, StatusFailure
+from workbench.errors import AssociationAborted, AssociationRejected, ContextRejected, InputError, NetworkError, StatusFailure
 from workbench.network._outgoing import Outgoing
+from workbench.network._troubles import stranger
 
 __all__ = ["Job", "Retry", "Sender", "Sending", "StoreOutcome", "StoreReport", "StoreRow"]
 
@@ -329,7 +330,9 @@ class Sender(ABC):
 
     def no_answer(self, item: Outgoing, error: NetworkError) -> None:
         """Put it behind the others: one instance that no peer survives must not keep the rest from being sent."""
-        self.job.unanswered[item.index] = f"No answer came: {error} It may or may not be stored; query for it."
+        is_stranger = isinstance(error, AssociationAborted) and error.by_peer and not self.answered
+        advice = f" {stranger(self.job.peer)}" if is_stranger else ""
+        self.job.unanswered[item.index] = f"No answer came: {error}{advice} It may or may not be stored; query for it."
         self.job.waiting.append(item)
 
 

@@ -175,7 +175,7 @@ class Conversation:
                 )
         if not self._association.acse.is_aborted():
             self._association.abort()
-        raise lost(self._association, self._peer, doing)
+        raise lost(self._association, self._peer, doing, is_first=self._count == 1)
 
     def _is_event(self, message: Any) -> bool:
         is_wanted = self._on_event is not None and self._events < _MOST_EVENTS

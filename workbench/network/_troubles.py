@@ -17,7 +17,7 @@ from workbench.entities import Peer
 from workbench.errors import AssociationAborted, AssociationRejected, ContextRejected, NetworkError, PeerTimeout, PeerUnreachable
 from workbench.network._secure import words
 
-__all__ = ["REJECT", "Heard", "not_secure", "rejection", "said", "trouble", "unreachable"]
+__all__ = ["REJECT", "Heard", "aborted", "not_secure", "rejection", "said", "stranger", "trouble", "unreachable"]
 
 Failure = TypeVar("Failure", bound=NetworkError)
 
@@ -70,6 +70,27 @@ def said(error: Failure, layer: str, remedy: str = "") -> Failure:
     error.layer, error.remedy = layer, remedy
     error.args = (f"{error.args[0]} {remedy}".strip(),)
     return error
+
+
+def stranger(peer: Peer) -> str:
+    """Return what to try where a peer accepts an association and aborts it at the first request.
+
+    Some peers let everybody associate and look only then whether they know who calls.
+
+    Examples
+    --------
+    >>> stranger(Peer("pacs", "ARCHIVE1"))
+    "It may not know us as 'WORKBENCH': set calling_ae_title to what it knows, or have its administrator add that."
+    """
+    title = peer.calling_ae_title
+    return f"It may not know us as {title!r}: set calling_ae_title to what it knows, or have its administrator add that."
+
+
+def aborted(peer: Peer, doing: str, *, is_first: bool) -> AssociationAborted:
+    """Return the error for an A-ABORT of the peer where a response was due; `is_first` where it was the first."""
+    error = AssociationAborted(f"{peer} aborted the association during {doing} (A-ABORT, PS3.8 9.3.8).")
+    error.by_peer = True
+    return said(error, "dimse", f"Its log says why. {stranger(peer)}" if is_first else "Its log says why.")
 
 
 def not_secure(peer: Peer, error: Exception) -> NetworkError:

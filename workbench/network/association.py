@@ -41,11 +41,11 @@ from workbench.errors import (
 from workbench.files.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workbench.network._secure import SecureSocket, secured
 from workbench.network._tap import WATCHER, tapped
-from workbench.network._troubles import REJECT, not_secure, rejection, said, trouble, unreachable
+from workbench.network._troubles import REJECT, aborted, not_secure, rejection, said, trouble, unreachable
 from workbench.network.contexts import MAX_CONTEXTS
 from workbench.network.security import client_context, identity_item, tls_of
 
-__all__ = ["MAX_CONTEXTS", "associate", "connect", "lost", "rejection", "take_over"]
+__all__ = ["MAX_CONTEXTS", "associate", "connect", "lost", "rejection", "take_over", "was_aborted"]
 
 log = logging.getLogger(__name__)
 
@@ -227,13 +227,15 @@ def take_over(association: Association) -> socket.socket:
     return connection
 
 
-def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
+def lost(association: Association, peer: Peer, doing: str, *, is_first: bool = False) -> NetworkError:
     """Return why no answer came from an association that was established.
 
     Parameters
     ----------
     doing : str
         What the answer was wanted for, such as ``C-FIND``.
+    is_first : bool
+        Whether nothing was answered on this association before.
     """
     if association._sent_abort:  # noqa: SLF001 - pynetdicom does so when its time is up
         return said(
@@ -246,13 +248,15 @@ def lost(association: Association, peer: Peer, doing: str) -> NetworkError:
         what = "of more bytes than were negotiated" if link.overlong else f"that was not whole within {peer.timeouts.network_s:g} s"
         kind: type[NetworkError] = AssociationAborted if link.overlong else PeerTimeout
         return said(kind(f"{peer} sent a PDU {what} during {doing}."), "dimse", "Its log says why.")
-    if association.acse.is_aborted("a-abort") or (isinstance(link, _Link) and link.has_abort):
-        return said(
-            AssociationAborted(f"{peer} aborted the association during {doing} (A-ABORT, PS3.8 9.3.8)."),
-            "dimse",
-            "Its log says why.",
-        )
+    if was_aborted(association):
+        return aborted(peer, doing, is_first=is_first)
     return said(AssociationAborted(f"The connection to {peer} was lost during {doing}."), "dimse")
+
+
+def was_aborted(association: Association) -> bool:
+    """Whether the peer has sent A-ABORT."""
+    link = association.dul.socket
+    return association.acse.is_aborted("a-abort") or (isinstance(link, _Link) and link.has_abort)
 
 
 class _Link(AssociationSocket):

@@ -445,7 +445,9 @@ class Channel:
             self._broken("answered a release that nobody has asked for")
         self.close()
         source = {0: "service user", 2: "service provider"}.get(body[2] if len(body) > 2 else 0, "unknown source")
-        raise AssociationAborted(f"The peer aborted the association (A-ABORT, {source}, PS3.8 9.3.8).")
+        error = AssociationAborted(f"The peer aborted the association (A-ABORT, {source}, PS3.8 9.3.8).")
+        error.by_peer = True
+        raise error
 
     def _broken(self, how: str, *, source: int = 2) -> NoReturn:
         self.abort(source=source)

@@ -24,11 +24,12 @@ from workbench.entities import InstanceRef, Peer, Rows, html_table, uid_checked
 from workbench.errors import AssociationAborted, InputError
 from workbench.network import contexts
 from workbench.network._guard import Acceptor
-from workbench.network._hearing import ReportPolicy
+from workbench.network._hearing import ReportPolicy, silence, waiting
 from workbench.network._suboperations import encode
 from workbench.network._talking import conversation, local_host
+from workbench.network._troubles import stranger
 from workbench.network.addressbook import as_peer
-from workbench.network.association import associate
+from workbench.network.association import associate, was_aborted
 from workbench.network.providing import Refused, answer, dataset_of
 from workbench.network.server import Server
 from workbench.network.statuses import words
@@ -55,7 +56,6 @@ FAILURE_REASONS = {
 _HOLD_S = 5.0  # how long the association of the request stays open where the report can come on another one
 _QUIET_S = 0.5  # how long a wait is not worth a word
 _MOST_TRANSACTIONS = 10_000
-_ELSEWHERE = "The peer may report on a new association: pass listen= with the port that it knows for us."
 
 
 class CommitmentOutcome(StrEnum):
@@ -334,20 +334,30 @@ def commit(
                 listening.enter_context(ours)
             asked = [reports.expect(wanted[k : k + at_once], peer=peer.name) for k in range(0, len(wanted), at_once)]
             hold_s = wait_s if listen is None else min(wait_s, _HOLD_S)
-            waits = partial(progress or log.info, _waiting(wait_s, listen))
-            begun = _Exchange(association, peer, reports).run(asked, hold_s, stop, waits)
+            waits = partial(progress or log.info, waiting(wait_s, has_ear=listen is not None))
+            exchange = _Exchange(association, peer, reports)
+            begun = exchange.run(asked, hold_s, stop, waits)
         if listen is not None:
             reports.wait(asked, begun + wait_s, stop)
-    report = CommitmentReport(row for transaction in asked for row in transaction.rows(_silence(wait_s, listen)))
+    waited_s = min(wait_s, time.monotonic() - begun)
+    said = silence(waited_s, has_ear=listen is not None, over_s=exchange.over_s, is_cancelled=stop())
+    report = CommitmentReport(row for transaction in asked for row in transaction.rows(said))
     log.info("%s answers for %d of %d instances", peer, report.counts().get("committed", 0), len(report))
     return report
 
 
 class _Exchange:
-    """The association of the requests, on which reports may come as well, in between and afterwards."""
+    """The association of the requests, on which reports may come as well, in between and afterwards.
+
+    Attributes
+    ----------
+    over_s : float or None
+        How long after the answer to the last request the peer ended it; None where it did not.
+    """
 
     def __init__(self, association: Association, peer: Peer, reports: CommitmentReports) -> None:
         self._association, self._peer, self._reports = association, peer, reports
+        self.over_s: float | None = None
         self._contexts = {context.context_id: context for context in association.accepted_contexts}
 
     def run(self, asked: list[_Transaction], hold_s: float, cancel: Callable[[], bool], waits: Callable[[], object]) -> float:
@@ -367,6 +377,7 @@ class _Exchange:
         except AssociationAborted:
             log.warning("the association with %s ended before all was reported", self._peer)
             self._association.abort()
+            self.over_s = time.monotonic() - begun if begun else None
             for transaction in unsent:
                 self._reports.refuse(transaction, None, "The association ended before the request was sent.", is_sent=False)
         return begun or time.monotonic()
@@ -388,7 +399,8 @@ class _Exchange:
                         self._reports.refuse(transaction, message.Status, said)
                     return
         except AssociationAborted:
-            self._reports.refuse(transaction, None, "The association ended before the request was answered.")
+            advice = f" {stranger(self._peer)}" if number == 1 and was_aborted(self._association) else ""
+            self._reports.refuse(transaction, None, f"The association ended before the request was answered.{advice}")
             raise
         self._reports.refuse(transaction, None, f"The request was not answered within {self._peer.timeouts.dimse_s:g} s.")
 
@@ -472,17 +484,3 @@ def _judged(refs: Iterable[tuple[str, str]], information: Dataset) -> dict[str, 
         else:
             found[uid] = (CommitmentOutcome.UNCOMMITTED, None, "The report does not name it.")
     return found
-
-
-def _waiting(wait_s: float, listen: CommitmentReports | int | None) -> str:
-    where = (
-        f"on the association of the request. {_ELSEWHERE}" if listen is None else "on the association of the request or a new one."
-    )
-    return f"Waiting up to {wait_s:g} s for the report of storage commitment {where}"
-
-
-def _silence(wait_s: float, listen: CommitmentReports | int | None) -> str:
-    remedy = "Keep the local copy, and ask again later."
-    if listen is None:
-        remedy = f"{_ELSEWHERE} {remedy}"
-    return f"No report came within {wait_s:g} s. {remedy}"
