@@ -142,6 +142,8 @@ def hostile_profile():
         for kind, (columns, row) in rows.items()
     ]  # fmt: skip
     parts = [("[profile]", head), ("[[entities]]", entity), ("[[activities]]", activity), *(("[[tables]]", t) for t in tables)]
+    slip = {"table": "keys", "row": 1, "column": "name", "printed": SCRIPT, "rule": LONG}
+    parts.append(("[[slips]]", slip))
     return load("\n".join(f"{name}\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in part.items()) for name, part in parts))
 
 
@@ -154,7 +156,9 @@ def systems():
     row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, user_is_told=True)
     done = Done(LONG, SCRIPT, LONG, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
     return {
-        "Profile": profile, "Table": profile.table("module"), "SopClasses": devices.sop_classes(profile),
+        "Profile": profile, "Profile as printed": profile.as_printed(), "Overview": devices.overview(profile),
+        "Entities": profile.entities, "RealWorldActivities": profile.activities, "Tables": profile.tables,
+        "Slips": profile.slips, "Table": profile.table("module"), "SopClasses": devices.sop_classes(profile),
         "Contexts": devices.contexts(profile), "Keys of a query": devices.keys(profile), "Statuses": devices.statuses(profile),
         "Events": devices.events(profile), "Parameters": devices.parameters(profile), "ObjectClasses": devices.objects(profile),
         "Attributes": devices.attributes(profile, "module"), "Modality": Modality(profile), "Activities": Activities([done]),

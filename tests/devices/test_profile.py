@@ -1,5 +1,6 @@
 """The form of profiles: what all that come with the workbench obey, what a slip does to a table, what is refused."""
 
+import html
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench import devices
 from workbench.devices import Profile, Slip, Table, catalog, claims, profile, profiles
 from workbench.devices.lint import violations
 from workbench.devices.reading import COLUMNS, load
@@ -306,6 +308,58 @@ def test_a_profile_is_shown_without_live_markup(name):
     assert profile(name).title in shown
     hostile = some((("<script>alert(1)</script>", "x"),), ())
     assert "<script>" not in hostile.table("t")._repr_html_()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_page_holds_what_the_command_line_shows_and_nothing_is_cut(name):
+    found = profile(name)
+    shown = html.unescape(found._repr_html_())
+    assert all(entity.id in shown for entity in found.entities)
+    assert [shown.index(f">{a.name}<") for a in found.activities] == sorted(shown.index(f">{a.name}<") for a in found.activities)
+    assert all(table.id in shown for table in found.tables)
+    assert all(table.title in shown for table in found.of_kind("iod"))
+    assert all(row.uid in shown for row in claims.sop_classes(found))
+    counts = [len(claims.sop_classes(found, role=role)) for role in ("SCU", "SCP")]
+    assert f"SOP classes: {counts[0]} as SCU, {counts[1]} as SCP" in shown
+    assert all(slip.rule in shown for slip in found.slips)
+    assert shown.count("<summary") == shown.count("</details>") > 6
+    assert "more</p>" not in shown
+    assert devices.overview(found)._repr_html_() == found._repr_html_()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_slips_are_read_with_what_is_meant(name):
+    found = profile(name)
+    page, as_printed = html.unescape(found._repr_html_()), html.unescape(found.as_printed()._repr_html_())
+    assert "A slip is where the document prints something else than it means" in page
+    assert "<th style='text-align:left'>meant</th>" in page
+    assert "<th style='text-align:left'>meant</th>" not in as_printed
+    assert "Everything as printed, slips included." in as_printed
+    slip = next(s for s in found.slips if s.form == "value" and s.row)
+    meant = found.table(slip.table).records()[slip.row - 1][slip.column]
+    assert found.place(slip)[1] == meant != slip.printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_names_itself_in_one_line(name):
+    found = profile(name)
+    assert len(repr(found)) < 200
+    assert "\n" not in repr(found)
+    assert f"{len(found.tables)} tables, {len(found.slips)} slips" in repr(found)
+    assert repr(found.as_printed()).count("as printed") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_parts_are_tables_as_well(name):
+    found = profile(name)
+    for part in (found.entities, found.activities, found.tables, found.slips):
+        assert isinstance(part, tuple)
+        assert len(part.table()) == len(part)
+    assert found.activities.table().name.tolist() == [a.name for a in found.activities]
+    assert found.tables.table().rows.tolist() == [len(t.rows) for t in found.tables]
+    keys = found.tables[0]
+    assert list(keys.table().columns) == list(keys.columns)
+    assert len(keys.table()) == len(keys.rows)
 
 
 def test_lists_are_shown_as_text():

@@ -44,7 +44,8 @@ def test_a_table_escapes_heads_captions_and_cells():
 
 
 def test_a_long_table_counts_what_it_does_not_show():
-    assert "… and 2 more" in html_table([{"n": i} for i in range(5)], limit=3)
+    assert "… and 2 more</p>" in html_table([{"n": i} for i in range(5)], limit=3)
+    assert "… and 2 more: &lt;all&gt;</p>" in html_table([{"n": i} for i in range(5)], limit=3, rest=": <all>")
 
 
 @given(st.text(alphabet=st.sampled_from("=+-@\t\r ＝＋－＠a1"), min_size=1))

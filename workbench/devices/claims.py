@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
 
+from workbench.devices.parts import roles
 from workbench.devices.profile import Profile, Table
 from workbench.entities import Rows
 
@@ -280,8 +281,8 @@ def sop_classes(profile: Profile, *, entity: str = "", role: str = "") -> SopCla
         SopClass(table.entity, as_role, row["uid"], row["name"], table.source)
         for table in profile.of_kind("sop_classes", entity=entity)
         for row in table.records()
-        for as_role in ("SCU", "SCP")
-        if row.get(as_role.lower(), table.role == as_role) and role in {"", as_role}
+        for as_role in roles(table, row)
+        if role in {"", as_role}
     )
 
 

@@ -5,7 +5,7 @@ Does not know: the wire; what to do about a finding.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from functools import cache
 
@@ -15,6 +15,7 @@ from pydicom.datadict import dictionary_description, dictionary_VR, keyword_for_
 from pydicom.uid import RE_VALID_UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from workbench.devices.claims import Context, contexts
+from workbench.devices.parts import as_text, called
 from workbench.devices.profile import Profile, Slip, Table
 from workbench.entities import Finding, Findings, Severity
 from workbench.standard import storage_classes, transfer_syntaxes
@@ -69,15 +70,8 @@ def _without_default(profile: Profile) -> Iterator[Finding]:
 
 
 def _of_slip(profile: Profile, slip: Slip) -> Finding:
-    if slip.table.startswith("entities."):
-        entity = profile.entity(slip.table.removeprefix("entities."))
-        where, what, meant = f"{entity.source}, {entity.name}", slip.column, getattr(entity, slip.column)
-    else:
-        table = profile.table(slip.table)
-        row = dict(zip(table.columns, table.rows[slip.row - 1], strict=True)) if slip.row else {}
-        where = f"{table.source}, row {slip.row} ({_called(row)})" if slip.row else table.source
-        what, meant = slip.column, row.get(slip.column, getattr(table, slip.column, ""))
-    printed, meant = _said(slip.printed), _said(meant)
+    where, found = profile.place(slip)
+    what, printed, meant = slip.column, as_text(slip.printed), as_text(found)
     message = {
         "value": f"{what} is printed as '{printed}', '{meant}' is meant.",
         "joined": f"the row of '{meant}' is printed within the one before it, as '{printed}'.",
@@ -90,16 +84,6 @@ def _of_slip(profile: Profile, slip: Slip) -> Finding:
     return Finding(Severity.ERROR if breaks else Severity.WARNING, where, _section(slip.rule), message, slip.rule)
 
 
-def _called(row: Mapping[str, object]) -> str:
-    """Return what a row is about: the first of its cells that says so."""
-    named = (row.get(column) for column in ("name", "parameter", "module", "uid"))
-    return str(next(filter(None, named), next(iter(row.values()), "")))
-
-
-def _said(value: object) -> str:
-    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def _section(rule: str) -> str:
     found = re.match(r"(PS3\.\d+(?: [CT]ID \d+| [A-Z]?[\d.]*[A-Z\d](?:[-.][\d.]+)*)?)", rule)
     return found[1] if found else ""
@@ -107,7 +91,7 @@ def _section(rule: str) -> str:
 
 def _of_table(table: Table) -> Iterator[Finding]:
     for number, row in enumerate(table.records(), start=1):
-        where = f"{table.source}, row {number} ({_called(row)})"
+        where = f"{table.source}, row {number} ({called(row)})"
         for section, message in _of_row(table, row):
             yield Finding(Severity.WARNING, where, section, message, "")
 

@@ -11,10 +11,21 @@ from workbench.devices.claims import contexts, objects, sop_classes
 from workbench.devices.profile import Entity, Policy, Profile
 from workbench.standard import transfer_syntaxes
 
-__all__ = ["overview"]
+__all__ = ["Overview", "overview"]
 
 
-def overview(profile: Profile) -> dict[str, Any]:
+class Overview(dict[str, Any]):
+    """A profile as plain values; in a notebook it shows the profile's page."""
+
+    def __init__(self, values: dict[str, Any], *, profile: Profile) -> None:
+        super().__init__(values)
+        self._profile = profile
+
+    def _repr_html_(self) -> str:
+        return self._profile._repr_html_()
+
+
+def overview(profile: Profile) -> Overview:
     """Return what a profile claims, as plain values that can be written as JSON.
 
     Parameters
@@ -24,10 +35,10 @@ def overview(profile: Profile) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The head of the profile; ``entities``, each with ``sop_classes``, ``contexts`` and ``transfer_syntaxes`` under its
-        roles, in the order of the statement and as often as it has them; ``activities``, ``objects``, ``tables`` and the number
-        of ``slips``.
+    Overview
+        A dictionary: the head of the profile; ``entities``, each with ``sop_classes``, ``contexts`` and ``transfer_syntaxes``
+        under its roles, in the order of the statement and as often as it has them; ``activities``, ``objects``, ``tables`` and
+        the number of ``slips``.
 
     Examples
     --------
@@ -37,7 +48,7 @@ def overview(profile: Profile) -> dict[str, Any]:
     ('TP_AM_SP1P_001', ['Modality Worklist Information Model-FIND'])
     """
     head = ("name", "title", "maker", "product", "version", "statement", "edition", "summary", "modality", "view")
-    return {
+    values = {
         **{name: getattr(profile, name) for name in head},
         "entities": [_entity(profile, entity) for entity in profile.entities],
         "activities": [asdict(activity) for activity in profile.activities],
@@ -48,6 +59,7 @@ def overview(profile: Profile) -> dict[str, Any]:
         ],
         "slips": len(profile.slips),
     }
+    return Overview(values, profile=profile)
 
 
 def _entity(profile: Profile, entity: Entity) -> dict[str, Any]:

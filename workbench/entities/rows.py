@@ -42,7 +42,9 @@ class Rows(tuple[Row, ...]):
         return pd.DataFrame.from_records(self.records(), columns=columns).convert_dtypes()
 
     def _repr_html_(self) -> str:
-        return html_table(self.records(), caption=f"{type(self).__name__}: {len(self)}", limit=25)
+        return html_table(
+            self.records(), caption=f"{type(self).__name__}: {len(self)}", limit=25, rest=": .table() has all of them"
+        )
 
 
 def _shown(value: object) -> object:

@@ -49,8 +49,8 @@ def html_safe(value: object) -> str:
     return html.escape(plain(value), quote=True)
 
 
-def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int = 200) -> str:
-    """Return an HTML table of `rows`, every cell escaped; rows beyond `limit` are counted, not shown."""
+def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int = 200, rest: str = "") -> str:
+    """Return an HTML table of `rows`, every cell escaped; rows beyond `limit` are counted, and `rest` says where they are."""
     if not rows:
         return f"<p>{html_safe(caption)} (empty)</p>" if caption else "<p>(empty)</p>"
     head = "".join(f"<th style='text-align:left'>{html_safe(name)}</th>" for name in rows[0])
@@ -60,7 +60,7 @@ def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int =
         + "</tr>"
         for row in rows[:limit]
     )
-    more = f"<p>… and {len(rows) - limit} more</p>" if len(rows) > limit else ""
+    more = f"<p>… and {html_safe(f'{len(rows) - limit} more{rest}')}</p>" if len(rows) > limit else ""
     title = f"<caption style='text-align:left'>{html_safe(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
