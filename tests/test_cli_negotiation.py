@@ -1,14 +1,17 @@
 """Options of the command line that are negotiated: relational queries and retrievals, fuzzy names, user identity."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from workbench.cli import app
-from workbench.entities import Identity
-from workbench.errors import AssociationRejected, InputError, QueryKeyInvalid
-from workbench.network import AddressBook, QueryOptions, QueryPolicy, Server
+from workbench.entities import Identity, Peer
+from workbench.errors import AssociationRejected, InputError, KeyRefused, QueryKeyInvalid
+from workbench.network import AddressBook, QueryOptions, QueryPolicy, Server, echo
 from workbench.network.authority import test_authority as authority_in
 from workbench.network.security import hashed
 from workbench.phantoms import ct_series
@@ -115,3 +118,49 @@ def test_a_peer_with_a_user(archive, tmp_path, monkeypatch):
         assert isinstance(error, InputError)
         assert text in str(error)
         assert passcode not in str(error)
+
+
+def test_an_archive_for_its_users_only(tmp_path, monkeypatch, free_port):
+    port, passcodes = free_port(), {"reader": "first of two", "writer": "second of two"}
+    authority = authority_in(tmp_path / "certificates")
+    (tmp_path / "hashed").write_text(hashed(passcodes["writer"]) + "\n")
+    (tmp_path / "hashed").chmod(0o600)
+    monkeypatch.setenv("READER", passcodes["reader"])
+    monkeypatch.setenv("WRITER", passcodes["writer"])
+    theirs, ours = authority.server, authority.client
+    command = [sys.executable, "-m", "workbench.cli", "serve", "--port", port, "--folder", "kept", "--user", "reader=env:READER"]
+    command += ["--user", "writer=file:hashed", "--tls", theirs.certificate, theirs.key, authority.ca]
+    process = subprocess.Popen(list(map(str, command)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "WORKBENCH" in process.stdout.readline()
+        plain = Peer("a", "WORKBENCH", port=port, tls=ours)
+        for user in passcodes:
+            assert echo(plain.but(identity=Identity("passcode", user=user, kept_in=f"env:{user.upper()}"))), user
+        wrong = Identity("passcode", user="reader", kept_in="env:WRITER")
+        assert [echo(plain.but(identity=who)).layer for who in (None, wrong, Identity("username", user="reader"))] == [
+            "association"
+        ] * 3
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        written = process.stdout.read() + process.stderr.read()
+        assert not any(passcode in written for passcode in passcodes.values())
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        (("--user", "reader=env:READER"), InputError, "pass --tls too"),
+        (("--user", "geheim"), InputError, "NAME=PLACE"),
+        (("--user", "reader=geheim", *("--tls", "a", "b", "c")), InputError, "never the secret itself"),
+        (("--user", "reader=env:NOT_SET_HERE", *("--tls", "a", "b", "c")), KeyRefused, "NOT_SET_HERE is not set"),
+    ],
+)
+def test_who_can_not_be_let_in(tmp_path, arguments, kind, said):
+    for command in ("serve", "printer"):
+        error = run(command, "--port", 0, "--folder", tmp_path / "folder", *arguments).exception
+        assert isinstance(error, kind)
+        assert said in str(error)
+        assert "geheim" not in str(error)
+        assert not (tmp_path / "folder").exists()

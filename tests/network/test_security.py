@@ -381,6 +381,20 @@ def test_where_secrets_are_kept(tmp_path, monkeypatch):
             kept(place)
 
 
+def test_users_whose_passcodes_are_kept_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "hashed").write_text(security.hashed("second") + "\n")
+    (tmp_path / "hashed").chmod(0o600)
+    monkeypatch.setenv("FIRST", "first")
+    found = security.passcodes({"a": "env:FIRST", "b": f"file:{tmp_path / 'hashed'}"})
+    assert found["b"] == (tmp_path / "hashed").read_text().strip()  # as it is: it is hashed already
+    judge = security.identifier(found)
+    claims = [("a", b"first"), ("b", b"second"), ("a", b"second"), ("b", found["b"].encode()), ("c", b"first")]
+    assert [judge(security.Claim("passcode", user, secret)) for user, secret in claims] == [True, True, False, False, False]
+    with pytest.raises(AttributeUnusable, match="never the secret itself") as refused:
+        security.passcodes({"a": "geheim"})
+    assert "geheim" not in str(refused.value)
+
+
 def test_the_keyring_is_used_where_it_is_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(ToolMissing, match="pip install keyring"):

@@ -1,6 +1,6 @@
 """What several commands take as arguments.
 
-Knows: how a key with its value, references, a user, or the files of a TLS connection, are written on a command line.
+Knows: how a key with its value, references, users, or the files of a TLS connection, are written on a command line.
 Does not know: commands.
 """
 
@@ -9,16 +9,26 @@ from typing import Annotated
 
 import typer
 
+import workbench as wb
 from workbench.entities import Identity, InstanceRef, SeriesRef, StudyRef, Tls, plain
 from workbench.errors import InputError
 
-__all__ = ["Relational", "TlsFiles", "identity_of", "keys_of", "references_of", "tls_of"]
+__all__ = ["Relational", "TlsFiles", "Users", "identity_of", "keys_of", "references_of", "tls_of", "users_of"]
 
 #: Certificate, key and authority.
 TlsFiles = Annotated[
     tuple[str, str, str] | None,
     typer.Option("--tls", metavar="CERTIFICATE KEY AUTHORITY", help="Speak TLS (BCP 195), with these three PEM files."),
 ]
+
+#: Who may come.
+Users = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--user", metavar="NAME=PLACE",
+        help="Let in this user only, with the passcode kept at PLACE: env:NAME, file:PATH or keyring:SERVICE/USER. Repeatable.",
+    ),
+]  # fmt: skip
 
 #: Whether levels above may be left out.
 Relational = Annotated[
@@ -84,3 +94,21 @@ def identity_of(user: str, passcode_in: str, *, has_tls: bool) -> Identity | Non
     if passcode_in and not has_tls:
         raise InputError("A passcode is sent over TLS only: pass --tls too (PS3.7 D.3.3.7).")
     return Identity("passcode" if passcode_in else "username", user=user, kept_in=passcode_in) if user else None
+
+
+def users_of(pairs: Iterable[str] | None, *, has_tls: bool) -> dict[str, str] | None:
+    """Return the hashed passcodes of the users who may come; None where everybody may.
+
+    Examples
+    --------
+    >>> users_of([], has_tls=False)
+    """
+    places = {}
+    for pair in pairs or ():
+        user, equals, place = pair.partition("=")
+        if not (user and equals):
+            raise InputError("--user is written NAME=PLACE, such as reader=env:READER; the passcode itself is not written there.")
+        places[user] = place
+    if places and not has_tls:
+        raise InputError("A passcode is sent over TLS only: pass --tls too (PS3.7 D.3.3.7).")
+    return wb.network.security.passcodes(places) or None

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
+from workbench.cli._arguments import TlsFiles, Users, tls_of, users_of
 from workbench.cli._console import count, log_to_stderr, put, say, show_table, stoppable
-from workbench.cli._disk import files_below, readable
+from workbench.cli._disk import files_below, read, readable
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
 from workbench.entities import FilmBox, FilmLut, FilmSession
@@ -36,6 +37,19 @@ def print_files(
     medium: Annotated[str, typer.Option(help="Such as PAPER, 'CLEAR FILM', 'BLUE FILM'.")] = "",
     bits: Annotated[int, typer.Option(help="8 or 12 bits of gray.")] = 8,
     lut: Annotated[str, typer.Option(help="Presentation LUT: IDENTITY, 'LIN OD' or INVERSE.")] = "",
+    lut_table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="Instead, the Presentation LUT Sequence of this DICOM file."
+        ),
+    ] = None,
+    annotation: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="For an annotation box of each film; {film} is its number. Repeatable, in their order."),
+    ] = None,
+    annotation_format: Annotated[
+        str, typer.Option(metavar="ID", help="The printer's name for where annotation boxes are, such as LABEL.")
+    ] = "",
     window: Annotated[tuple[float, float] | None, typer.Option(metavar="CENTER WIDTH", help="For all images.")] = None,
     collate: Annotated[bool, typer.Option("--collate", help="Print all films as one session.")] = False,
     tracing: Tracing,
@@ -44,15 +58,18 @@ def print_files(
     """Print images at a DICOM printer as they are seen, one row a step; exit code 1 if a film was not printed."""
     if bits not in {8, 12} or (lut and lut.upper() not in _LUTS):
         raise InputError(f"--bits is 8 or 12, --lut one of {', '.join(_LUTS)}.")
+    if bool(annotation) != bool(annotation_format):
+        raise InputError("--annotation goes with --annotation-format, the printer's Annotation Display Format ID (PS3.3 C.13.3).")
+    presentation = _lut(lut, lut_table, bits=bits)
     unusable: list[Path] = []
     images = [dataset for _, dataset in readable(files_below(paths), unusable)]
     if unusable:
         raise InputError(f"Nothing was printed: {count(len(unusable), 'file')} can't be used.")
-    box = FilmBox(layout, orientation="LANDSCAPE" if landscape else "PORTRAIT", size=size)
+    box = FilmBox(layout, orientation="LANDSCAPE" if landscape else "PORTRAIT", size=size, annotation=annotation_format)
     with tracing(), stoppable() as stopped:
         report = wb.flows.filming.print_series(
             peer, images, layout=box, bits=bits, window=window, session=FilmSession(copies=copies, medium=medium),
-            lut=FilmLut(lut.upper()) if lut else None, collate=collate, cancel=stopped,
+            lut=presentation, texts=annotation or (), collate=collate, cancel=stopped,
         )  # fmt: skip
     show_table(report.records(), as_json, title=f"{count(report.films, 'film')} of {count(len(images), 'image')}")
     for row in report.told:
@@ -63,16 +80,36 @@ def print_files(
         raise typer.Exit(1)
 
 
+def _lut(shape: str, table: Path | None, *, bits: int) -> FilmLut | None:
+    """Return the presentation LUT that was asked for."""
+    if table is None:
+        return FilmLut(shape.upper()) if shape else None
+    if shape:
+        raise InputError("A presentation LUT is a shape or a table: --lut or --lut-table.")
+    dataset, _ = read(table)
+    if not dataset.get("PresentationLUTSequence"):
+        raise InputError("The file of --lut-table has no Presentation LUT Sequence (2050,0010) (PS3.3 C.11.4).")
+    found = wb.network.lut_of(dataset)
+    if len(found.values) != 1 << bits:
+        raise InputError(
+            f"With --bits {bits} a presentation LUT has {1 << bits} entries, not {len(found.values)} (PS3.3 C.11.4.1)."
+        )
+    return found
+
+
 @traceable
 def printer(
     folder: Annotated[Path, typer.Option(help="Where films are kept as pictures.", file_okay=False)] = Path("workbench-films"),
     ae_title: Annotated[str, typer.Option(help="What it calls itself.")] = "PRINTER",
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 11113,
     host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need e.g. 0.0.0.0.")] = "127.0.0.1",
+    tls: TlsFiles = None,
+    user: Users = None,
     *,
     tracing: Tracing,
 ) -> None:
     """Be a DICOM printer until Ctrl-C: each film becomes a picture."""
+    users = users_of(user, has_tls=tls is not None)
     port_tried(host, port, ae_title=ae_title)
     folder.mkdir(parents=True, exist_ok=True)
     number = numbers(1)
@@ -84,7 +121,9 @@ def printer(
     log_to_stderr()
     with tracing(), stoppable() as stopped:
         provider = wb.network.Printer(on_film=keep, kept=1)
-        with wb.network.Server(None, ae_title=ae_title, host=host, port=port, providers=[provider]) as server:
+        with wb.network.Server(
+            None, ae_title=ae_title, host=host, port=port, providers=[provider], tls=tls_of(tls), identify=users
+        ) as server:
             put(f"{server.peer} prints into {folder}. Ctrl-C stops.")
             while not stopped():
                 time.sleep(0.1)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
-from workbench.cli._arguments import TlsFiles, tls_of
+from workbench.cli._arguments import TlsFiles, Users, tls_of, users_of
 from workbench.cli._console import count, log_to_stderr, put, stop_if, stoppable
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
@@ -31,6 +31,7 @@ def serve(
         typer.Option(metavar="CSV", exists=True, dir_okay=False, help="Also serve this worklist, and keep its performed steps."),
     ] = None,
     tls: TlsFiles = None,
+    user: Users = None,
     *,
     tracing: Tracing,
 ) -> None:
@@ -40,6 +41,7 @@ def serve(
     """
     known = {peer.name: peer for peer in wb.network.AddressBook.load()}
     items = None if worklist is None else wb.network.Worklist(worklist)
+    users = users_of(user, has_tls=tls is not None)
     port_tried(host, port, ae_title=ae_title)
     log_to_stderr()
     with tracing(), stoppable() as stopped, wb.archive.Archive(folder) as archive:
@@ -47,8 +49,9 @@ def serve(
         if items is not None:
             providers += [items, wb.network.ProcedureSteps(items)]
         with wb.network.Server(
-            archive, ae_title=ae_title, host=host, port=port, known_peers=known, providers=providers, tls=tls_of(tls)
-        ) as server:
+            archive, ae_title=ae_title, host=host, port=port, known_peers=known, providers=providers, tls=tls_of(tls),
+            identify=users,
+        ) as server:  # fmt: skip
             for dataset in wb.phantoms.everything() if phantoms else ():
                 archive.add(dataset)
             counts = archive.counts()

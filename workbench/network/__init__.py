@@ -6,6 +6,7 @@ Does not know: pixels, people.
 
 from workbench.network import procedure_step, security
 from workbench.network._admission import Admission
+from workbench.network._films import lut_of
 from workbench.network._sockets import free_port
 from workbench.network.addressbook import AddressBook, as_peer
 from workbench.network.commitment import (
@@ -69,6 +70,7 @@ __all__ = [
     "echo",
     "find",
     "free_port",
+    "lut_of",
     "print_images",
     "procedure_step",
     "retrieve",

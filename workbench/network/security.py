@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ __all__ = [
     "hashed",
     "identifier",
     "identity_item",
+    "passcodes",
     "server_context",
     "subject",
     "test_authority",
@@ -45,6 +47,7 @@ _CIPHERS = {
 }
 _COST = {"n": 2**14, "r": 8, "p": 1}  # scrypt, some 16 MiB and 50 ms
 _SALT_BYTES = 16
+_HASHED = re.compile(rb"scrypt\$[0-9a-f]{32}\$[0-9a-f]{128}")
 
 
 def tls_of(peer: Peer) -> Tls | None:
@@ -195,6 +198,29 @@ def hashed(passcode: str | bytes) -> str:
 
 def _digest(passcode: str | bytes, salt: bytes) -> bytes:
     return hashlib.scrypt(passcode.encode() if isinstance(passcode, str) else passcode, salt=salt, **_COST)
+
+
+def passcodes(places: Mapping[str, str]) -> dict[str, str]:
+    """Return hashed passcodes by username, for ``Server(identify=...)``, of users whose passcodes are kept elsewhere.
+
+    Parameters
+    ----------
+    places : mapping of str to str
+        Of usernames to places: ``env:NAME``, ``file:PATH`` or ``keyring:SERVICE/USER``, which keep the passcode, or what
+        :func:`hashed` made of it.
+
+    Raises
+    ------
+    AttributeUnusable
+        If what is given is no place: it may be a passcode, and is not repeated.
+    KeyRefused
+        If there is nothing, or others can read it.
+    """
+    found = {}
+    for user, place in places.items():
+        secret = kept(Identity("passcode", user=user, kept_in=place).kept_in)
+        found[user] = secret.decode() if _HASHED.fullmatch(secret) else hashed(secret)
+    return found
 
 
 def identifier(users: Identify | Mapping[str, str]) -> Identify:
