@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEGBaseline8Bit
 
-from workbench import phantoms
+from workbench import files, phantoms
 from workbench.conformance import check, check_claims
 from workbench.department.creating import Step, buildable, create, not_yet
 from workbench.department.schedule import scheduled
@@ -319,11 +319,59 @@ def test_nothing_is_made_up_about_a_patient(images):
     assert not made("meddream-videostation", "Table 28", order)[0].PatientSex  # M and F are listed, neither is known
 
 
-def test_no_private_attributes_and_no_references_to_what_is_not_there(item):
+def test_no_private_attributes_without_values_and_no_references_to_what_is_not_there(item):
     pet = made(VEREOS, "Table 99", item)[0]
     assert not [element for element in pet.iterall() if element.tag.is_private]
     assert not pet.ReferencedRawDataSequence
-    assert profile(VEREOS).of_kind("private")  # the statement names some, and gives no values
+    assert profile(VEREOS).of_kind("private")  # the statement names some that may be there, and gives no values
+
+
+@pytest.mark.parametrize("source", ["Table 15", "Table 16"])
+def test_private_attributes_that_are_always_there_lie_in_a_block_of_their_creator(item, source):
+    for dataset in made("optos-v2-vantage", source, item):
+        block = dataset.private_block(0x0021, "OPTOS HEADER")
+        assert [(block[n].tag, block[n].VR, block[n].value) for n in (0, 1)] == [
+            (0x00211000, "CS", "YES"), (0x00211001, "CS", "YES"),
+        ]  # fmt: skip
+        assert [element.tag for element in dataset if element.tag.is_private] == [0x00210010, 0x00211000, 0x00211001]
+
+
+def test_extended_attributes_of_pet_images_say_what_the_picture_says(item):
+    for dataset in made(VEREOS, "Table 99", item)[::23]:
+        (isotope,) = dataset.RadiopharmaceuticalInformationSequence
+        assert dataset.SourceIsotopeName == isotope.RadionuclideCodeSequence[0].CodeMeaning == "^18^Fluorine"
+        assert dataset.ProcessingFunction == dataset.ReconstructionMethod
+    assert "SourceIsotopeName" not in made(VEREOS, "Table 224", item)[0]  # the Fusion Viewer has other extended attributes
+
+
+def test_what_an_order_says_of_risks_is_in_objects_whose_extended_attributes_have_it(item):
+    order = deepcopy(item)
+    order.Allergies, order.PregnancyStatus = "Latex", 4
+    fused, scanned = made(VEREOS, "Table 189", order)[0], made(VEREOS, "Table 165", order)[0]
+    assert (fused.Allergies, fused.PregnancyStatus) == ("Latex", 4)
+    assert "Allergies" not in scanned
+
+
+IMPLEMENTATIONS = {
+    "canon-vitrea-read": ("1.3.6.1.4.1.16978.0.3.5.4.31", "EV-3.5.4-31"),
+    "meddream-videostation": ("1.3.6.1.4.1.44316.4", "MDSTATION"),
+    "optos-v2-vantage": ("1.2.276.0.7230010.3.0.3.6.0", "OFFIS_DCMTK_360"),
+    VEREOS: ("1.3.46.670589.28.2.1000.4.20151008", "VEREOS_2.0.1"),
+    "topcon-sp1p": ("1.2.392.200106.1641.1.2", "TOPCON_SP1P_360"),  # of the entity that stores
+}
+
+
+@pytest.mark.parametrize(("name", "source"), OBJECTS)
+def test_a_file_names_the_implementation_of_the_system_that_wrote_it(name, source, item, images, tmp_path):
+    dataset = made(name, source, item, sources=images)[0]
+    dataset.save_as(tmp_path / "pydicom.dcm", enforce_file_format=True)
+    files.save(dataset, tmp_path / "kept.dcm", implementation="kept")
+    for path in ("pydicom.dcm", "kept.dcm"):
+        read = dcmread(tmp_path / path)
+        assert (read.file_meta.ImplementationClassUID, read.file_meta.ImplementationVersionName) == IMPLEMENTATIONS[name]
+        held = check_claims(read, profile(name), source=source).errors
+        assert not [f.path for f in held if f.path.startswith(("Implementation", "FileMeta", "MediaStorage", "TransferSyntax"))]
+    assert dcmread(files.save(dataset, tmp_path / "ours.dcm")).file_meta.ImplementationClassUID == files.IMPLEMENTATION_CLASS_UID
 
 
 def test_each_channel_of_a_colour_is_described(item):

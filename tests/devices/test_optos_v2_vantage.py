@@ -92,8 +92,8 @@ def test_four_attributes_are_de_identified(optos):
 
 def test_two_kinds_of_objects_are_created(optos):
     op, sc = objects(optos)
-    assert (op.uid, len(op.modules)) == (OPHTHALMIC, 17)
-    assert (sc.uid, len(sc.modules)) == (TRUE_COLOR, 9)
+    assert (op.uid, len(op.modules)) == (OPHTHALMIC, 18)
+    assert (sc.uid, len(sc.modules)) == (TRUE_COLOR, 10)
     photograph = {row.path: row for row in attributes(optos, *op.modules)}
     assert photograph["(0022,0015).(0008,0100)"].value == "A-00E8A"
     assert photograph["(0018,0012).(0018,9340).(0018,1042)"].presence == "ALWAYS"
@@ -102,6 +102,12 @@ def test_two_kinds_of_objects_are_created(optos):
     capture = {row.path: row for row in attributes(optos, *sc.modules)}
     assert capture["(0008,0005)"].value == "ISO_IR 100"
     assert capture["(0008,0064)"].value == "WSD"
+    for rows in (photograph, capture):  # section 8.5: of all created instances, though the tables of IODs do not list them
+        private = [row for row in rows.values() if row.creator]
+        assert [(row.name, row.presence, row.value) for row in private] == [
+            ("Creator", "ALWAYS", "OPTOS HEADER"), ("Proview", "ALWAYS", "YES | NO"), ("SWL", "ALWAYS", "YES | NO"),
+        ]  # fmt: skip
+    assert [len(iod.rows) for iod in optos.as_printed().of_kind("iod")] == [17, 9]
 
 
 @pytest.mark.parametrize(

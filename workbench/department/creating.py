@@ -3,8 +3,8 @@
 Knows: in which order an object comes to be: picture, patient, dates, what the statement does not have, what its rows want.
 Does not know: what is sent, when; whether the result is right (conformance).
 
-Private attributes of a statement are not created: it names them, but gives no values. What it wants of an object that is not
-created yet, such as raw data, stays empty.
+Private attributes are created where a statement says that they are always there and gives their values. What it wants of an
+object that is not created yet, such as raw data, stays empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from workbench.department._coding import coded_in
 from workbench.department._filling import KEPT, OF_PIXELS, Filler, Row, of_rows
 from workbench.department._pictures import DERIVED, MAKERS, with_range
 from workbench.department._step import Step, Subject
-from workbench.devices import Attribute, ObjectClass, Profile, attributes, objects
+from workbench.devices import Attribute, Entity, ObjectClass, Profile, attributes, objects
 from workbench.errors import BuildRefused
 from workbench.standard import iod_types
 
@@ -56,7 +56,7 @@ def create(profile: Profile, claimed: ObjectClass, step: Step, *, transfer_synta
     Returns
     -------
     list of Dataset
-        With file meta information.
+        With file meta information, which names the system's implementation (PS3.10 7.1).
 
     Raises
     ------
@@ -77,10 +77,12 @@ def create(profile: Profile, claimed: ObjectClass, step: Step, *, transfer_synta
             _in_one_frame(dataset)
             with_range(dataset, modules.by_keyword)
             _without_unclaimed(dataset, modules.attributes)
+            _with_what_the_picture_says(dataset, modules.by_keyword)
         filler.fill(dataset, modules.of(dataset))
         if claimed.uid not in DERIVED:
             _with_laterality_of_pairs(dataset)
-        _with_meta(dataset, claimed.uid)
+        _with_private(dataset, modules.attributes)
+        _with_meta(dataset, claimed.uid, profile.entity(claimed.entity))
     return [coded_in(dataset, transfer_syntax_uid) for dataset in made] if transfer_syntax_uid else made
 
 
@@ -170,8 +172,35 @@ def _with_laterality_of_pairs(dataset: Dataset) -> None:
         dataset.pop("Laterality", None)
 
 
-def _with_meta(dataset: Dataset, sop_class_uid: str) -> None:
+def _with_what_the_picture_says(dataset: Dataset, rows: Mapping[str, Row]) -> None:
+    """Add what a statement has under names of its own: the isotope (300A,0226), how the image was processed (0018,5020)."""
+    isotopes = dataset.get("RadiopharmaceuticalInformationSequence") or [Dataset()]
+    nuclides = isotopes[0].get("RadionuclideCodeSequence") or [Dataset()]
+    known = {"SourceIsotopeName": nuclides[0].get("CodeMeaning"), "ProcessingFunction": dataset.get("ReconstructionMethod")}
+    for keyword in known.keys() & rows.keys():
+        if known[keyword]:
+            setattr(dataset, keyword, known[keyword])
+
+
+def _with_private(dataset: Dataset, rows: Sequence[Attribute]) -> None:
+    """Add private elements that are always there, each in a block of its creator (PS3.5 7.8.1), with the first value listed."""
+    for row in rows:
+        if not row.creator or len(row.tags) != 1 or row.presence != "ALWAYS" or not row.choices:
+            continue
+        group, element = row.tags[0] >> 16, row.tags[0] & 0xFFFF
+        block = dataset.private_block(group, row.creator, create=True)
+        if element > 0xFF:  # the creator itself comes with its block
+            values = [among[0] for among in row.choices]
+            block.add_new(element & 0xFF, row.vr, values if len(values) > 1 else values[0])
+
+
+def _with_meta(dataset: Dataset, sop_class_uid: str, entity: Entity) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop_class_uid), dataset.SOPInstanceUID
     meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID if hasattr(dataset, "file_meta") else ExplicitVRLittleEndian
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    if entity.implementation_class_uid:
+        meta.ImplementationClassUID = UID(entity.implementation_class_uid)
+        if entity.implementation_version_name:
+            meta.ImplementationVersionName = entity.implementation_version_name
     dataset.file_meta = meta

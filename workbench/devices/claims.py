@@ -26,6 +26,7 @@ __all__ = [
     "attributes",
     "contexts",
     "events",
+    "file_meta",
     "keys",
     "objects",
     "parameters",
@@ -173,6 +174,9 @@ class Attribute:
         What else the statement says of it.
     condition : str
         When it is there, where that is a matter of other attributes of the object; see :func:`workbench.devices.condition`.
+    creator : str
+        Private creator in whose block it lies (PS3.5 7.8.1), where it is private: its block in an object may be another one than
+        the statement prints.
     """
 
     module: str
@@ -186,6 +190,7 @@ class Attribute:
     source: str
     note: str = ""
     condition: str = ""
+    creator: str = ""
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
@@ -379,11 +384,26 @@ def attributes(profile: Profile, *tables: str) -> Attributes:
         Attribute(
             table.title, path, row["name"], row.get("vr", ""), str(row.get("type", "")), str(row.get("value", "")),
             row.get("presence", ""), row.get("source", ""), table.source, row.get("note", ""),
-            row.get("condition", ""),
+            row.get("condition", ""), row.get("creator", ""),
         )
         for table in map(profile.table, tables)
         for path, row in _nested(table)
     )  # fmt: skip
+
+
+def file_meta(profile: Profile, claimed: ObjectClass) -> Attributes:
+    """Return what the statement says of the file meta information of an object (PS3.10 7.1): rows of group 0002.
+
+    Examples
+    --------
+    >>> from workbench import devices
+    >>> station = devices.profile("meddream-videostation")
+    >>> [row.value for row in devices.file_meta(station, devices.objects(station)[0]) if row.path == "(0002,0013)"]
+    ['MDSTATION']
+    """
+    about = [table for table in profile.of_kind("module", entity=claimed.entity) if table.uid == claimed.uid]
+    rows = attributes(profile, *(table.id for table in about))
+    return Attributes(row for row in rows if row.path.startswith("(0002,"))
 
 
 def _nested(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
@@ -243,7 +243,14 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: bool = True) -> Path:
+def save(
+    dataset: Dataset,
+    path: Path | str,
+    *,
+    durable: bool = True,
+    exist_ok: bool = True,
+    implementation: Literal["ours", "kept"] = "ours",
+) -> Path:
     """Write `dataset` as a file of PS3.10: preamble, file meta information, dataset.
 
     Parameters
@@ -255,6 +262,9 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
         Where; see :func:`write_whole`.
     durable, exist_ok : bool
         See :func:`write_whole`.
+    implementation : {"ours", "kept"}
+        Whose Implementation Class UID and Version Name (0002,0012), (0002,0013) the file has: of this library, which writes it, or
+        those of `file_meta`, for files of a system that is played.
 
     Raises
     ------
@@ -271,7 +281,7 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
         if not dataset.get(keyword):
             raise AttributeUnusable(f"A DICOM file needs {keyword}, which the dataset does not have (PS3.10 7.1).")
-    shallow = _with_encoding(dataset)
+    shallow = _with_encoding(dataset, implementation=implementation)
     order_checked(dataset, shallow.file_meta.TransferSyntaxUID)
 
     def encode(file: BinaryIO) -> None:
@@ -295,15 +305,16 @@ def save(dataset: Dataset, path: Path | str, *, durable: bool = True, exist_ok: 
     return write_whole(path, encode, durable=durable, exist_ok=exist_ok)
 
 
-def _with_encoding(dataset: Dataset) -> Dataset:
+def _with_encoding(dataset: Dataset, *, implementation: str) -> Dataset:
     """Return a shallow copy with a transfer syntax and an empty preamble."""
     shallow = copy.copy(dataset)
     meta = FileMetaDataset()
     meta.update(copy.deepcopy(getattr(dataset, "file_meta", FileMetaDataset())))
     if not meta.get("TransferSyntaxUID"):
         meta.TransferSyntaxUID = _transfer_syntax(dataset)
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    if implementation != "kept" or not meta.get("ImplementationClassUID"):
+        meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+        meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     shallow.file_meta = meta
     shallow.preamble = bytes(128)
     return shallow
