@@ -29,8 +29,6 @@ VEREOS = "philips-vereos"
 
 #: Where a statement can't be obeyed truthfully and legally: reviewed, with the reason.
 EXCEPTIONS = {
-    # absent where Modality is OP, says the statement; the standard has it of eyes, which come in pairs (PS3.3 C.7.3.1)
-    ("topcon-sp1p", "section 8.1.1", "Laterality"),
     # Presentation LUT Shape is ALWAYS there, in colour images too; the standard has it for MONOCHROME2 only (PS3.3 C.8.17.2).
     ("optos-v2-vantage", "Table 15", "PresentationLUTShape"),
     # ALWAYS a reference to raw data, and raw data are not created yet.
@@ -58,11 +56,12 @@ def item():
 
 @pytest.fixture(scope="module")
 def images(item):
-    """CT images of the step, with all of the patient that a workstation copies."""
+    """CT images of a phantom with patient, study and request of the step: all that a workstation copies."""
     made = create(profile(VEREOS), claimed_of(VEREOS, "Table 165"), Step(item, BEGAN, procedure_step_uid=STEP_UID))[:3]
-    for image in made:
-        image.OtherPatientNames, image.OtherPatientIDs, image.IssuerOfPatientID = "Other^Name", "OTHER", "WORKBENCH"
-        image.PatientBirthTime, image.EthnicGroup, image.PatientComments = "0830", "Group", "Comment"
+    for image, phantom in zip(made, phantoms.pet_ct().ct, strict=False):
+        for element in item:
+            if element.keyword in dir(phantom):
+                image[element.tag] = deepcopy(element)
     return tuple(made)
 
 
@@ -235,7 +234,7 @@ def test_pixels_are_stored_as_the_rows_say(item):
     assert (planar.PhotometricInterpretation, planar.PlanarConfiguration, planar.BitsStored) == ("RGB", 1, 8)
     interleaved = made(VEREOS, "Table 246", item)[0]
     assert interleaved.PlanarConfiguration == 0
-    np.testing.assert_array_equal(planar.pixel_array, interleaved.pixel_array)
+    np.testing.assert_array_equal(planar.pixel_array, interleaved.pixel_array.repeat(2, axis=0).repeat(2, axis=1))
     assert planar.PixelData != interleaved.PixelData
     grey = made(VEREOS, "Table 117", item)[0]
     assert grey.SamplesPerPixel == 1

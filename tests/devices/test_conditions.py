@@ -87,5 +87,5 @@ def test_the_profiles_have_conditions_that_can_be_read():
         assert all(condition(row.condition).tests for row in rows)
         found[name] = len(rows)
     assert found == {
-        "canon-vitrea-read": 1, "meddream-videostation": 1, "optos-v2-vantage": 6, "philips-vereos": 6, "topcon-sp1p": 3,
+        "canon-vitrea-read": 3, "meddream-videostation": 1, "optos-v2-vantage": 6, "philips-vereos": 6, "topcon-sp1p": 3,
     }  # fmt: skip

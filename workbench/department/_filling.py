@@ -11,13 +11,13 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from workbench.department._step import SUBJECT, Subject
-from workbench.devices import Attribute, Profile, condition
+from workbench.department._writing import write_in
+from workbench.devices import Attribute, Profile, condition, constraint, default
 from workbench.entities import Code
 from workbench.standard import coded
 
@@ -38,7 +38,8 @@ _MEASURED = frozenset({"PatientWeight", "PatientSize"})
 _EQUIPMENT = frozenset({"Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName"})
 #: Origins of what another object or system has said: it is not made up.
 _TOLD = frozenset({"MWL", "QUERY", "COPY", "IMAGE"})
-_TEXT = frozenset({"PN", "LO", "SH", "ST", "LT", "UC", "UT"})
+#: Who works with the system.
+_OPERATOR = "Operator^Ona"
 #: How a value of a statement is read where it is no text.
 _READ: Mapping[str, Callable[[str], Any]] = MappingProxyType({
     **dict.fromkeys(("US", "UL", "SS", "SL", "US or SS"), int), **dict.fromkeys(("FL", "FD"), float),
@@ -117,20 +118,26 @@ class Filler:
             if row.keyword not in OF_PIXELS and row.keyword != "SpecificCharacterSet":
                 self._one(dataset, row, dataset)
         for row in rows:
-            if row.keyword == "SpecificCharacterSet":
-                dataset.SpecificCharacterSet = _character_set(dataset, row)
+            _constrain(dataset, row, dataset)
         for row in rows:
             if row.attribute.condition and row.keyword in dataset and not condition(row.attribute.condition).holds(dataset):
                 delattr(dataset, row.keyword)
+        if "SOPClassUID" in dataset or any(row.keyword == "SpecificCharacterSet" for row in rows):
+            write_in(dataset, self.profile, [row.attribute for row in rows])
 
     def _one(self, item: Dataset, row: Row, whole: Dataset) -> None:
         if row.presence == "EMPTY":
             setattr(item, row.keyword, [] if row.vr == "SQ" else None)
             return
+        if item is whole and self._is_lacking(row, whole):
+            self._by_default(item, row)
+            return
         if item is whole and (told := self._told(row)) is not None:
             setattr(item, row.keyword, told)
         is_there = row.keyword in item and not item[row.keyword].is_empty
-        if row.vr != "SQ" and row.choices and self._may_choose(row, is_there=is_there):
+        if row.keyword == "Modality" and "CONFIG" in row.attribute.origins and row.choices:
+            item.Modality = self._modality(row)
+        elif row.vr != "SQ" and row.choices and self._may_choose(row, is_there=is_there):
             if not (is_there and _is_listed(item[row.keyword].value, row)):
                 setattr(item, row.keyword, _chosen(row))
         elif not is_there:
@@ -139,6 +146,22 @@ class Filler:
             for below in _of_kind(item[row.keyword].value or (), row):
                 for each in row.below:
                     self._one(below, each, whole)
+
+    def _is_lacking(self, row: Row, whole: Dataset) -> bool:
+        """Whether what a value comes from, worklist or image, has nothing, and the statement says what stands there then."""
+        said = row.attribute
+        if not said.otherwise or (said.condition and not condition(said.condition).holds(whole)):
+            return False
+        return not self.subject.is_scheduled if "MWL" in said.origins else self.subject.copied(row.keyword) is None
+
+    def _by_default(self, item: Dataset, row: Row) -> None:
+        old = str(item.get(row.keyword) or "")
+        setattr(item, row.keyword, default(row.attribute.otherwise).made(began=self.began, operator=_OPERATOR, old=old))
+
+    def _modality(self, row: Row) -> str:
+        """Return the modality to which the system is set: the one that is ordered where it can be set so, else its default."""
+        among, ordered = row.choices[0], self.subject.ordered_modality
+        return ordered if ordered in among else among[0]
 
     def _told(self, row: Row) -> Any:
         """Return what the worklist or a source says."""
@@ -185,7 +208,7 @@ class Filler:
             "DeviceSerialNumber": "1", "StationName": profile.product.upper()[:16], "InstitutionName": "Hospital of Nowhere",
             "SecondaryCaptureDeviceManufacturer": profile.maker, "SecondaryCaptureDeviceManufacturerModelName": profile.product,
             "SecondaryCaptureDeviceSoftwareVersions": profile.version or "1",
-            "OperatorsName": "Operator^Ona", "ContentCreatorName": "Operator^Ona", "PatientName": "Unscheduled^Una",
+            "OperatorsName": _OPERATOR, "ContentCreatorName": _OPERATOR, "PatientName": "Unscheduled^Una",
             "PatientID": f"{began:%Y%m%d%H%M%S}", "PatientSex": "O", "PatientBirthDate": "19700101",
             "ReferringPhysicianName": "Quill^Petra^^Dr.", "StudyID": f"{began:%H%M%S}", "AccessionNumber": f"{began:%Y%m%d%H%M%S}",
             "Modality": profile.modality or "OT", "PerformedProcedureStepStartDate": f"{began:%Y%m%d}",
@@ -237,6 +260,21 @@ _OF_REQUEST = frozenset({
 })  # fmt: skip
 
 
+def _constrain(item: Dataset, row: Row, whole: Dataset) -> None:
+    """Give an attribute that is there the value that its row wants, where that can be told; pixels stay what they are."""
+    if row.keyword not in item or row.keyword in OF_PIXELS:
+        return
+    tag, text = row.attribute.tags[-1], row.attribute.constraint
+    if text and not constraint(text).holds(item, tag, whole):
+        wanted = constraint(text).wanted(item, tag, whole)
+        if wanted is not None:
+            setattr(item, row.keyword, _READ.get(row.vr, str)(wanted))
+    if row.vr == "SQ":
+        for one in _of_kind(item[row.keyword].value or (), row):
+            for below in row.below:
+                _constrain(one, below, whole)
+
+
 def _of_kind(items: Sequence[Dataset], row: Row) -> Iterator[Dataset]:
     """Yield the items that rows are about: content items of another value type are other things."""
     kinds = {kind for below in row.below if below.keyword == "ValueType" for kind in below.attribute.values}
@@ -255,21 +293,3 @@ def _chosen(row: Row, number: int = 0) -> Any:
     read = _READ.get(row.vr, str)
     made = [read(among[min(number, len(among) - 1)]) for among in row.choices]
     return made if len(made) > 1 else made[0]
-
-
-def _character_set(dataset: Dataset, row: Row) -> str:
-    """Return the first listed character set that can write all text; where none can, Unicode: no name is lost for a table."""
-    among = row.choices[0] if row.choices else ()
-    now = str(dataset.get("SpecificCharacterSet") or "")
-    if now and (not among or now in among):
-        return now
-    text = "".join(str(e.value) for e in dataset.iterall() if e.VR in _TEXT and not e.is_empty)
-    return next((term for term in among if _can_write(text, term)), now or "ISO_IR 192")
-
-
-def _can_write(text: str, term: str) -> bool:
-    try:
-        text.encode(python_encoding[term])
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

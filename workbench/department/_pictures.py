@@ -19,7 +19,7 @@ from workbench import builders, phantoms
 from workbench.department._coding import as_jpeg
 from workbench.department._filling import Row
 from workbench.department._step import Step
-from workbench.devices import Profile, objects
+from workbench.devices import Profile, constraint, objects
 from workbench.errors import BuildRefused
 from workbench.standard import module_keywords
 
@@ -37,6 +37,7 @@ _CAPTURED = module_keywords("patient", "general-study", "patient-study", "genera
     "SpecificCharacterSet", "InstanceNumber", "PatientOrientation", "AcquisitionNumber", "AcquisitionDate", "AcquisitionTime",
     "AcquisitionDateTime", "ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime",
 }  # fmt: skip
+_SIZE = MappingProxyType({"Rows": 0x00280010, "Columns": 0x00280011})
 _OPPOSITE = MappingProxyType(dict(zip("LRHFAP", "RLFHPA", strict=True)))
 _FIRST_SHOWN, _LAST_SHOWN = 17, 41  # slices about the hot spheres
 _SUV_WHITE, _CT_BLACK_HU, _CT_WHITE_HU = 8.0, -160.0, 240.0
@@ -99,6 +100,17 @@ def _store(dataset: Dataset, frames: NDArray[np.uint8], look: Look) -> None:
     dataset.PixelData = data + b"\x00" * (len(data) % 2)
     dataset["PixelData"].VR = "OW" if look.allocated == 16 else "OB"
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+
+
+def _sized(frames: NDArray[np.uint8], rows: Mapping[str, Row]) -> NDArray[np.uint8]:
+    """Return frames (frames, rows, columns[, 3]) as large as the statement has them: each pixel repeated, black about a square."""
+    said = [constraint(rows[k].attribute.constraint) if k in rows and rows[k].attribute.constraint else None for k in _SIZE]
+    if said[0] is not None and said[0].is_same_as(_SIZE["Columns"]):
+        more = [max(frames.shape[1:3]) - length for length in frames.shape[1:3]]
+        about = [(0, 0), *((n // 2, n - n // 2) for n in more), (0, 0)]
+        frames = np.pad(frames, about[: frames.ndim])
+    larger = max((-(-one.least // length) for one, length in zip(said, frames.shape[1:3], strict=True) if one), default=1)
+    return frames.repeat(larger, axis=1).repeat(larger, axis=2) if larger > 1 else frames
 
 
 def with_range(dataset: Dataset, rows: Mapping[str, Row]) -> None:
@@ -177,7 +189,7 @@ def _secondary_capture(profile: Profile, _step: Step, rows: Mapping[str, Row]) -
     look = _look(rows)
     dataset, frames, _ = _shown(profile, look, many=1)
     captured = _captured(dataset, _SC)
-    _store(captured, _turned(captured, frames, rows), look)
+    _store(captured, _turned(captured, _sized(frames, rows), rows), look)
     return [captured]
 
 
@@ -185,7 +197,7 @@ def _true_color(profile: Profile, _step: Step, rows: Mapping[str, Row]) -> list[
     look = _look(rows, in_color=True)
     dataset, frames, places_mm = _shown(profile, look, many=look.frames or 5)
     captured = _captured(dataset, _TRUE_COLOR)
-    _store(captured, _turned(captured, frames, rows), look)
+    _store(captured, _turned(captured, _sized(frames, rows), rows), look)
     captured.NumberOfFrames = len(frames)
     _framed(captured, rows, places_mm=places_mm)
     return [captured]

@@ -77,6 +77,16 @@ class Subject:
         """Whether there is one: without it the phantom is its own patient."""
         return self._copied is not None or bool(len(self._step.item))
 
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether there is a worklist item."""
+        return bool(len(self._step.item))
+
+    @property
+    def ordered_modality(self) -> str:
+        """Modality (0008,0060) of the scheduled step; empty where there is none."""
+        return str(_found(self._step.item, (_STEP, "Modality")) or "")
+
     def value(self, keyword: str, path: str = "") -> Any:
         """Return a copy of what is known of an attribute of an object; None where nothing is."""
         found = self._value(keyword, path)

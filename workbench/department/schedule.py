@@ -10,19 +10,22 @@ from datetime import date
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from workbench.devices import Profile
+from workbench.devices import Profile, objects, repertoire
 from workbench.entities import Code
 from workbench.standard import coded
 
 __all__ = ["scheduled"]
 
+_Person = tuple[str, str, str, str, int]
 #: Name, identifier, birth date, sex and weight in kg.
-_PEOPLE = (
+_PEOPLE: tuple[_Person, ...] = (
     ("Okafor^Adaeze^Ruth", "DEP-0001", "19710314", "F", 68),
     ("Lindqvist^Åke^Nils", "DEP-0002", "19550923", "M", 81),
     ("Marchetti^Lucia", "DEP-0003", "19890105", "F", 57),
     ("Müller^Jörg^^Ing.", "DEP-0004", "19620730", "M", 90),
     ("Silva^Inês^Maria", "DEP-0005", "20010211", "F", 61),
+    ("Tanaka^Emi", "DEP-0006", "19680502", "F", 54),
+    ("Whitfield^Hugh^Owen", "DEP-0007", "19471218", "M", 77),
 )
 #: What is ordered, by modality: procedure, its code, and what the step says.
 _ORDERS = {
@@ -51,16 +54,31 @@ def scheduled(profiles: Iterable[Profile], *, day: date | None = None) -> list[D
     """
     day = day or date.today()  # noqa: DTZ011 - a department has local days
     asking = [(p, a.entity) for p in profiles for a in p.activities if a.does == "worklist"]
-    return [_item(profile, entity, number, day) for number, (profile, entity) in enumerate(asking)]
+    people: list[_Person] = []
+    for profile, _ in asking:
+        left = [one for one in _PEOPLE if one not in people] or list(_PEOPLE)
+        people.append(next((one for one in left if _can_write(profile, one[0])), left[0]))
+    return [_item(profile, entity, number, day, people[number]) for number, (profile, entity) in enumerate(asking)]
 
 
-def _item(profile: Profile, entity: str, number: int, day: date) -> Dataset:
-    name, patient_id, birth_date, sex, weight = _PEOPLE[number % len(_PEOPLE)]
+def _can_write(profile: Profile, name: str) -> bool:
+    """Whether every object of a system may hold a name: one that is not ASCII needs more than the default repertoire."""
+    return name.isascii() or all(any(repertoire(profile, one.uid)) for one in objects(profile))
+
+
+def _item(profile: Profile, entity: str, number: int, day: date, person: _Person) -> Dataset:
+    name, patient_id, birth_date, sex, weight = person
     procedure, code, description = _ORDERS.get(profile.modality, _OTHER)
     item, step, study = Dataset(), Dataset(), Dataset()
     item.SpecificCharacterSet = "ISO_IR 100"
     item.PatientName, item.PatientID, item.PatientBirthDate, item.PatientSex = name, patient_id, birth_date, sex
     item.PatientWeight, item.PatientSize, item.IssuerOfPatientID = weight, 1.7, "WORKBENCH"
+    item.PatientBirthTime, item.OtherPatientIDs = "0830", f"OLD-{patient_id}"
+    item.OtherPatientNames, item.EthnicGroup, item.PatientComments = (
+        f"{name.split('^', maxsplit=1)[0]}^Also",
+        "Not stated",
+        "Does not exist",
+    )
     item.AccessionNumber = f"ACC{day:%y%m%d}{number + 1:02d}"
     item.ReferringPhysicianName, item.RequestingPhysician = "Quill^Petra^^Dr.", "Brand^Oskar^^Dr."
     item.AdmissionID, item.CurrentPatientLocation, item.InstitutionName = f"ADM{number + 1:04d}", "Ward 7", "Hospital of Nowhere"

@@ -25,16 +25,20 @@ from workbench.devices.claims import (
     statuses,
 )
 from workbench.devices.conditions import Condition, condition
+from workbench.devices.constraints import Constraint, Default, constraint, default
 from workbench.devices.lint import lint, violations
 from workbench.devices.overview import overview
 from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
 from workbench.devices.reactions import happening, reaction
+from workbench.devices.repertoire import repertoire
 
 __all__ = [
     "Activity",
     "Attribute",
     "Condition",
+    "Constraint",
     "Context",
+    "Default",
     "Entity",
     "Event",
     "Key",
@@ -48,7 +52,9 @@ __all__ = [
     "Table",
     "attributes",
     "condition",
+    "constraint",
     "contexts",
+    "default",
     "events",
     "file_meta",
     "happening",
@@ -61,6 +67,7 @@ __all__ = [
     "profile",
     "profiles",
     "reaction",
+    "repertoire",
     "sop_classes",
     "statuses",
     "violations",

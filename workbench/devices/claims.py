@@ -174,6 +174,10 @@ class Attribute:
         What else the statement says of it.
     condition : str
         When it is there, where that is a matter of other attributes of the object; see :func:`workbench.devices.condition`.
+    constraint : str
+        What its value has to be beyond what `value` lists; see :func:`workbench.devices.constraint`.
+    otherwise : str
+        What it holds where what it comes from, worklist or image, has nothing; see :func:`workbench.devices.default`.
     creator : str
         Private creator in whose block it lies (PS3.5 7.8.1), where it is private: its block in an object may be another one than
         the statement prints.
@@ -191,6 +195,8 @@ class Attribute:
     note: str = ""
     condition: str = ""
     creator: str = ""
+    constraint: str = ""
+    otherwise: str = ""
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
@@ -385,10 +391,16 @@ def attributes(profile: Profile, *tables: str) -> Attributes:
             table.title, path, row["name"], row.get("vr", ""), str(row.get("type", "")), str(row.get("value", "")),
             row.get("presence", ""), row.get("source", ""), table.source, row.get("note", ""),
             row.get("condition", ""), row.get("creator", ""),
+            _resolved(profile, row.get("constraint", "")), row.get("otherwise", ""),
         )
         for table in map(profile.table, tables)
         for path, row in _nested(table)
     )  # fmt: skip
+
+
+def _resolved(profile: Profile, text: str) -> str:
+    """Return a constraint with ``<ae_title storage>`` as the AE title of that entity, as it is configured."""
+    return re.sub(r"<ae_title ([\w-]+)>", lambda match: profile.entity(match[1]).ae_title or "", text) if "<" in text else text
 
 
 def file_meta(profile: Profile, claimed: ObjectClass) -> Attributes:

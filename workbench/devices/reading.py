@@ -6,12 +6,13 @@ Does not know: what a row means (claims), which rule it breaks (lint), where the
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
 from workbench.devices.conditions import condition
+from workbench.devices.constraints import constraint, default
 from workbench.devices.profile import (
     DOES,
     OF_A_TABLE,
@@ -44,7 +45,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "parameters": ("parameter default", "configurable unit values setting note"),
         "message": ("name tag", "depth module vr type value presence source note"),
         "iod": ("entity module usage", "reference presence table note"),
-        "module": ("name tag", "depth vr type value presence source note condition"),
+        "module": ("name tag", "depth vr type value presence source note condition constraint otherwise"),
         "mapping": ("name tag", "source source_tag target target_tag edited note"),
         "deidentification": ("name tag action", "value vr note"),
         "private": ("creator tag name", "depth vr vm value presence source note"),
@@ -69,6 +70,11 @@ WORDS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
         )
         for kind in kinds.split()
     }
+)
+
+#: Columns of modules whose cells have a form of their own, and what refuses another.
+_WRITTEN: Mapping[str, Callable[[str], object]] = MappingProxyType(
+    {"condition": condition, "constraint": constraint, "otherwise": default}
 )
 
 
@@ -146,11 +152,11 @@ def _table(entry: dict[str, Any], sets: Mapping[str, tuple[str, ...]], profile: 
             raise ProfileInvalid(f"{where} has {len(row)} cells in row {number}, but {len(columns)} columns.")
         rows.append(tuple(_cell(cell, sets, where) for cell in row))
     _of_words(kind, columns, rows, where)
-    if kind == "module" and "condition" in columns:
-        place = columns.index("condition")
+    if kind == "module":
         for row in rows:
-            if row[place]:
-                condition(str(row[place]))
+            for name, cell in zip(columns, row, strict=True):
+                if cell and name in _WRITTEN:
+                    _WRITTEN[name](str(cell))
     return Table(**{**entry, "columns": columns, "rows": tuple(rows)})
 
 
