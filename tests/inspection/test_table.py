@@ -147,3 +147,14 @@ def test_bytes_that_are_no_text_are_spelled_out():
     dataset.PatientName, dataset.PatientID = character_sets.decoded(b"M\xfcller^J", "UTF8", vr="PN"), "山"
     (row,) = inspection.table([dataset], ["PatientName", "PatientID"]).itertuples()
     assert (row.PatientName, row.PatientID) == ("M<FC>ller^J", "山")
+
+
+def test_lines_are_what_a_person_reads():
+    """PS3.5 6.2: a date has no time; a sequence is told by its items, an empty one as nothing."""
+    dataset = Dataset()
+    dataset.PatientBirthDate, dataset.PatientID, dataset.Rows = "19710314", "<1>", 0
+    dataset.ReferencedStudySequence, dataset.ReferencedPatientSequence = [Dataset(), Dataset()], []
+    names = ["PatientBirthDate", "ReferencedStudySequence", "ReferencedPatientSequence", "PatientID", "Rows", "PatientName"]
+    (line,) = inspection.lines(inspection.table([dataset], names))
+    assert list(line.values()) == ["1971-03-14", "2 items", "", "<1>", 0, ""]
+    assert inspection.lines(inspection.table([], names)) == []

@@ -176,3 +176,9 @@ def test_an_answer_is_the_same_in_each_transfer_syntax(syntax):
     assert answer.RequestedProcedureCodeSequence[0].CodeMeaning == "Röntgen"
     assert answer.to_json_dict() == same.to_json_dict()
     assert {e.tag for e in answer} - {Tag("SpecificCharacterSet")} == {e.tag for e in identifier}
+
+
+def test_a_worklist_shows_dates_without_a_time():
+    shown = Worklist([ROW])._repr_html_()
+    assert ">2026-11-21<" in shown
+    assert "00:00:00" not in shown

@@ -7,7 +7,7 @@ Does not know: how to change one, or where it comes from.
 from workbench.inspection.differences import Difference, Differences, differences
 from workbench.inspection.report import Content, report
 from workbench.inspection.summary import Summary, summary
-from workbench.inspection.table import table, to_csv, to_parquet
+from workbench.inspection.table import lines, table, to_csv, to_parquet
 from workbench.inspection.tree import Tree, tree
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Summary",
     "Tree",
     "differences",
+    "lines",
     "report",
     "summary",
     "table",

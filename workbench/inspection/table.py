@@ -23,7 +23,7 @@ from workbench.errors import AttributeUnusable
 from workbench.files import character_sets, given, write_whole
 from workbench.inspection._walk import BULK, element, multiple, text_of
 
-__all__ = ["table", "to_csv", "to_parquet"]
+__all__ = ["lines", "table", "to_csv", "to_parquet"]
 
 _INTEGERS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
 _REALS = frozenset({"DS", "FD", "FL"})
@@ -82,6 +82,31 @@ def table(datasets: Dataset | Iterable[Dataset], keywords: str | Iterable[str] |
     if kept:
         frame.attrs["kept_as_text"] = tuple(kept)
     return frame
+
+
+def lines(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Return one dictionary a row of a table, to be shown: dates without a time, sequences by their items, nothing for NA.
+
+    Examples
+    --------
+    >>> item = Dataset()
+    >>> item.PatientBirthDate, item.ReferencedStudySequence, item.PatientID = "19710314", [Dataset()], ""
+    >>> lines(table(item, ["PatientBirthDate", "ReferencedStudySequence", "PatientID"]))
+    [{'PatientBirthDate': '1971-03-14', 'ReferencedStudySequence': '1 item', 'PatientID': ''}]
+    """
+    shown = {str(name): [_as_seen(str(name), value) for value in frame[name].astype(object)] for name in frame.columns}
+    return [{name: column[number] for name, column in shown.items()} for number in range(len(frame))]
+
+
+def _as_seen(name: str, value: object) -> object:
+    if _missing(value):
+        return ""
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    tag = _tag(re.split(r"[.\[]", re.sub(r"\[\d+\]$", "", name))[-1])
+    if isinstance(value, int) and tag is not None and _dictionary_vr(tag) == "SQ":
+        return f"{value} item{'' if value == 1 else 's'}" if value else ""
+    return value
 
 
 def _present(rows: list[Dataset]) -> dict[str, list[tuple[BaseTag, int | None]]]:

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from workbench.entities import Peer, html_table
 from workbench.errors import InputError, NetworkError, StatusFailure
-from workbench.inspection import table
+from workbench.inspection import lines, table
 from workbench.network import contexts
 from workbench.network._conversation import Conversation, Response
 from workbench.network._expected import conversing, refusal
@@ -106,9 +106,8 @@ class Found(Sequence[Dataset]):
         return table(self.datasets, self.keywords if keywords is None else keywords)
 
     def _repr_html_(self) -> str:
-        rows = self.table().astype(object).where(lambda frame: frame.notna(), "").to_dict("records")
         about = [f"{len(self)} at {self.level} level in {self.seconds:.2f} s", "truncated" if self.truncated else "", *self.notes]
-        return html_table([{str(k): v for k, v in row.items()} for row in rows], caption=" · ".join(filter(None, about)))
+        return html_table(lines(self.table()), caption=" · ".join(filter(None, about)))
 
 
 def find(  # noqa: PLR0913 - what may be asked for, each by its name

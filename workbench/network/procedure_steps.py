@@ -18,7 +18,7 @@ from pynetdicom.presentation import PresentationContext
 
 from workbench.entities import html_table, uid_checked
 from workbench.errors import InputError, InstanceNotFound, UidInvalid
-from workbench.inspection import table
+from workbench.inspection import lines, table
 from workbench.network._guard import Acceptor
 from workbench.network._step_rules import FINAL, IN_PROGRESS, Fault, fault_at_end, fault_in_creation, fault_in_setting
 from workbench.network.procedure_step import PERFORMED_STEP
@@ -211,9 +211,7 @@ class ProcedureSteps:
         return f"<ProcedureSteps: {len(self)} steps>"
 
     def _repr_html_(self) -> str:
-        rows = self.table().astype(object).where(lambda frame: frame.notna(), "").to_dict("records")
-        shown = [{str(name): value for name, value in row.items()} for row in rows]
-        return html_table(shown, caption=f"Performed procedure steps: {len(self)}")
+        return html_table(lines(self.table()), caption=f"Performed procedure steps: {len(self)}")
 
 
 def _own(attributes: Dataset) -> Dataset:

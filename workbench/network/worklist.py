@@ -20,7 +20,7 @@ from pynetdicom.presentation import PresentationContext
 from workbench.archive import criteria
 from workbench.entities import Peer, html_table
 from workbench.errors import InputError
-from workbench.inspection import table
+from workbench.inspection import lines, table
 from workbench.network._answering import Answers
 from workbench.network._entries import STEP, item_of, items_of
 from workbench.network._guard import Acceptor
@@ -211,8 +211,7 @@ class Worklist:
         return f"<Worklist: {len(self)} items>"
 
     def _repr_html_(self) -> str:
-        rows = self.table().astype(object).where(lambda frame: frame.notna(), "").to_dict("records")
-        shown = [{str(name).split(".")[-1]: value for name, value in row.items()} for row in rows]
+        shown = [{name.split(".")[-1]: value for name, value in line.items()} for line in lines(self.table())]
         return html_table(shown, caption=f"Worklist: {len(self)} items")
 
 
