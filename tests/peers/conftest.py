@@ -24,7 +24,7 @@ MPPS, COMMITMENT, COMMITMENT_INSTANCE = "1.2.840.10008.3.1.2.3.3", "1.2.840.1000
 N_EVENT, N_SET, N_ACTION, N_CREATE = 0x0100, 0x0120, 0x0130, 0x0140
 RESPONSE = 0x8000
 # elements of a command set: numbers of two bytes, the others are text
-NUMBERS = {0x0100, 0x0110, 0x0120, 0x0800, 0x0900, 0x0903, 0x1002, 0x1008}
+NUMBERS = {0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x0903, 0x1002, 0x1008}
 
 
 def unit(kind, body, *, wide=False):

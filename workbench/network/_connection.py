@@ -11,7 +11,7 @@ import threading
 import time
 
 from workbench.network._secure import SecureSocket, words
-from workbench.network._sockets import read_now
+from workbench.network._sockets import acknowledge_at_once, read_now
 from workbench.network.receiving import Violation
 
 __all__ = ["ASSOCIATE_RJ", "ASSOCIATE_RQ", "P_DATA", "Closed", "Connection"]
@@ -84,7 +84,10 @@ class Connection:
         Closed
             If it is closed on this side.
         """
-        return self._end > self._start or self._is_ready(seconds)
+        if self._end > self._start:
+            return True
+        acknowledge_at_once(self._raw)  # the dataset of a request may wait for that
+        return self._is_ready(seconds)
 
     def _is_ready(self, seconds: float) -> bool:
         try:
