@@ -83,6 +83,13 @@ def test_dcmqrscp_keeps_every_name_and_we_read_it(dcmqrscp, made):
         assert str(dataset.PatientName) == name, terms
 
 
+@pytest.mark.parametrize("number", [n for n, case in enumerate(CASES) if case[0] != "ISO_IR 203"])
+def test_orthanc_is_asked_in_the_set_that_is_chosen(orthanc_full, number):
+    terms, name, key, _ = CASES[number]
+    found = names_of(find(orthanc_full, keys={"PatientName": key, "PatientID": f"CS{number}"}, character_set=terms))
+    assert found == {f"CS{number}": name}
+
+
 @pytest.fixture(scope="module")
 def ours(made, tmp_path_factory):
     with Archive(tmp_path_factory.mktemp("archive")) as archive, Server(archive, ae_title="DOOR") as server:

@@ -130,6 +130,7 @@ _SETS: dict[str, tuple[_Set, ...]] = {
 }
 _SINGLE = (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203)
 
+_DEFAULT = frozenset({"", "ISO 2022 IR 6"})
 #: The defined terms of Specific Character Set (PS3.3 Tables C.12-2 to C.12-5).
 TERMS = frozenset(
     [f"ISO_IR {number}" for number in _SINGLE if number != 6]
@@ -201,6 +202,32 @@ def is_ascii(dataset: Dataset) -> bool:
     False
     """
     return all(all(map(is_ascii, e.value)) if e.VR == "SQ" else str(e.value).isascii() for e in dataset)
+
+
+def holds(text: str, terms: str) -> bool:
+    r"""Whether a Specific Character Set (0008,0005) has all characters of a text (PS3.3 C.12.1.1.2).
+
+    Parameters
+    ----------
+    text : str
+        Of any value representation; bytes that could not be decoded are in no set.
+    terms : str
+        Defined terms with backslashes between them; empty for the default repertoire.
+
+    Examples
+    --------
+    >>> holds("Jörg", "ISO_IR 100"), holds("Jörg", ""), holds("山田=Jörg", r"ISO 2022 IR 100\ISO 2022 IR 87")
+    (True, False, True)
+    """
+    if text.isascii():
+        return True
+    if escaped_bytes(text) or not set(terms.split("\\")) - _DEFAULT:
+        return False
+    try:
+        encoded(text, encodings_of_terms(terms.split("\\")), vr="PN")
+    except NotEncodable:
+        return False
+    return True
 
 
 def encodings_of_terms(terms: str | Iterable[str] | None) -> list[str]:

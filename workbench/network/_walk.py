@@ -11,6 +11,7 @@ from typing import cast
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
+from workbench.network._repertoire import declare
 from workbench.standard import UNIQUE_KEYS, Level, Model, query_keys
 
 __all__ = ["MOST_QUESTIONS", "Walk", "is_hierarchical"]
@@ -137,7 +138,8 @@ class Walk:
             else:
                 setattr(question, keyword, None)
         if not all(str(element.value).isascii() for element in question if element.VR != "SQ"):
-            question.SpecificCharacterSet = "ISO_IR 192"
+            chosen = self.identifier.get("SpecificCharacterSet") or "ISO_IR 192"
+            declare(question, chosen if isinstance(chosen, str) else "\\".join(chosen))
         return question
 
 

@@ -21,6 +21,7 @@ from workbench.inspection import lines, table
 from workbench.network import contexts
 from workbench.network._conversation import Conversation, Response
 from workbench.network._expected import conversing, refusal
+from workbench.network._repertoire import declare
 from workbench.network._walk import MOST_QUESTIONS, Walk, is_hierarchical
 from workbench.network.addressbook import as_peer
 from workbench.network.negotiation import NOTHING, QueryOptions, offset_minutes, proposal
@@ -123,6 +124,7 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     options: QueryOptions = NOTHING,
     time_zone: str = "",
     progress: Callable[[int, int], None] | None = None,
+    character_set: str | None = None,
 ) -> Found:
     r"""Ask a peer what it has.
 
@@ -156,6 +158,10 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         adjust them, of the answers.
     progress : callable, optional
         Called with how many questions were asked, and how many are known to be needed, where it goes level by level.
+    character_set : str, optional
+        Specific Character Set (0008,0005) of the query, which is said and in which the keys are encoded: a defined term such as
+        ``ISO_IR 100``, or several with backslashes, as in ``\ISO 2022 IR 87``; empty where keys may have the default repertoire
+        only. By default ``ISO_IR 192`` where keys are not ASCII, and none where they are. Answers are decoded each by its own.
 
     Returns
     -------
@@ -167,13 +173,12 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     ------
     QueryKeyInvalid
         For a key that the model does not have at this level.
+    InputError
+        If `character_set` is none, or lacks characters of the keys.
     NetworkError
         The leaf that says what went wrong; StatusFailure where the peer says no.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit must be 1 or more, not {limit}.")
-    if via not in {"dimse", "web"}:
-        raise InputError(f"via is dimse or web, not {via!r}.")
+    _check_way(via, limit, character_set)
     peer = as_peer(peer)
     level, model = cast(Level, str(level).upper()), cast(Model, str(model).upper())
     given: Any = options
@@ -188,6 +193,7 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     identifier = query_identifier(model, level, keys, relational=options.relational or via == "web", only=only)
     for keyword, text in times.items():
         setattr(identifier, keyword, text)
+    declare(identifier, character_set)
     if options.relational and not only:
         _ask_where(identifier, model, level)
     most = limit or MOST_RESULTS
@@ -209,6 +215,15 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     found = answers.found(level, columns_of(keys or {}, identifier), time.monotonic() - start)
     log.info("found %d at %s level at %s%s", len(found), level, peer.name, ", truncated" if found.truncated else "")
     return found
+
+
+def _check_way(via: str, limit: int | None, character_set: str | None) -> None:
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be 1 or more, not {limit}.")
+    if via not in {"dimse", "web"}:
+        raise InputError(f"via is dimse or web, not {via!r}.")
+    if via == "web" and character_set is not None:
+        raise InputError("character_set is of C-FIND: keys of QIDO-RS are always UTF-8. Leave it out, or ask via='dimse'.")
 
 
 def _without_times(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -25,6 +25,7 @@ from workbench.network._answering import Answers
 from workbench.network._entries import STEP, item_of, items_of
 from workbench.network._guard import Acceptor
 from workbench.network._items import ItemEncoder, Remembered
+from workbench.network._repertoire import declare
 from workbench.network.addressbook import as_peer
 from workbench.network.find import MOST_RESULTS, Found, by_dimse, columns_of
 from workbench.network.providing import Refused, dataset_of
@@ -50,6 +51,7 @@ def worklist(
     limit: int | None = None,
     cancel: Callable[[], bool] | None = None,
     partial: bool = False,
+    character_set: str | None = None,
 ) -> Found:
     """Ask a worklist what is scheduled.
 
@@ -68,6 +70,8 @@ def worklist(
         Polled; when it is true the query is cancelled and what has come until then is returned.
     partial : bool
         Whether to return what has come, as truncated, where the association ends before the last answer.
+    character_set : str, optional
+        Specific Character Set (0008,0005) of the query, as in :func:`workbench.network.find`.
 
     Returns
     -------
@@ -78,12 +82,15 @@ def worklist(
     ------
     QueryKeyInvalid
         For a key that the model does not have (PS3.4 K.6.1.2.2).
+    InputError
+        If `character_set` is none, or lacks characters of the keys.
     NetworkError
         The leaf that says what went wrong.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit must be 1 or more, not {limit}.")
     identifier = worklist_identifier(keys, only=only)
+    declare(identifier, character_set)
     start = time.monotonic()
     answers = by_dimse(as_peer(peer), identifier, WORKLIST, most=limit or MOST_RESULTS, cancel=cancel, partial=partial)
     asked = {".".join(worklist_path(name, strict=not only)): None for name in keys or {}}
