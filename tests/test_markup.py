@@ -153,7 +153,7 @@ def systems():
     printer.fault("FILM JAM")
     pixels = (FilmImage(bytes(64), 8, 8),)
     film = Film(FilmSession(medium=SHORT, label=LONG, owner=SHORT), FilmBox(size=SHORT), pixels, (LONG, SCRIPT), draw=film_picture)
-    row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, user_is_told=True)
+    row = network.PrintRow(LONG, 1, 1, network.PrintOutcome.FAILED, SHORT, SCRIPT, needs_attention=True)
     done = Done(LONG, SCRIPT, LONG, LONG, LONG, Outcome.FAILED, 0, 0.0, SCRIPT, LONG)
     return {
         "Profile": profile, "Profile as printed": profile.as_printed(), "Overview": devices.overview(profile),

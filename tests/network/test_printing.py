@@ -101,7 +101,7 @@ def test_each_status_is_handled_as_the_statement_of_a_print_user_says(step, is_c
     assert report.is_printed == (action != "failure")
     assert report.films == (2 if action != "failure" or name.startswith("delete") else 0)
     if action == "continue":
-        assert {row.user_is_told for row in rows} == {is_told}
+        assert {row.needs_attention for row in rows} == {is_told}
         assert (rows[0] in report.told) == is_told
     if action == "failure" and is_told:
         assert rows[0] in report.told
@@ -217,7 +217,7 @@ def test_events_come_in_between_and_are_answered():
         return Printer.serve(self, association, request, context)
 
     report = printed(Scripted({(N_SET, GRAY_IMAGE): jam}))
-    events = [(row.text, row.outcome, row.user_is_told) for row in report if row.step == "printer event"]
+    events = [(row.text, row.outcome, row.needs_attention) for row in report if row.step == "printer event"]
     assert events == [("FAILURE FILM JAM", PrintOutcome.WARNING, True), ("NORMAL", GOOD, False)]
     assert report.is_printed
 
@@ -290,4 +290,4 @@ def test_neither_labels_nor_texts_reach_the_log(caplog):
 
 def test_a_report_of_nothing_is_not_printed():
     assert not PrintReport().is_printed
-    assert list(PrintReport().table().columns) == ["step", "film", "position", "outcome", "status", "text", "user_is_told"]
+    assert list(PrintReport().table().columns) == ["step", "film", "position", "outcome", "status", "text", "needs_attention"]

@@ -437,7 +437,7 @@ class Printer:
     def _out(self, film: Film) -> None:
         with self._lock:
             self._films.append(film)
-        log.info("printed a film of %d images, %d copies", sum(i is not None for i in film.images), film.session.copies)
+        log.info("printed a film: images %d, copies %d", sum(i is not None for i in film.images), film.session.copies)
         if self._on_film is not None:
             try:
                 self._on_film(film)

@@ -82,7 +82,7 @@ class PrintRow:
         As it was answered, ``0xB604``; empty where nothing was asked.
     text : str
         The status in words, and what the printer says.
-    user_is_told : bool
+    needs_attention : bool
         Whether a person has to know it: the film is not as it was asked for, or is not there.
     """
 
@@ -92,7 +92,7 @@ class PrintRow:
     outcome: PrintOutcome
     status: str
     text: str
-    user_is_told: bool
+    needs_attention: bool
 
 
 class PrintReport(Rows[PrintRow]):
@@ -122,7 +122,7 @@ class PrintReport(Rows[PrintRow]):
     @property
     def told(self) -> "PrintReport":
         """What a person has to know."""
-        return PrintReport(row for row in self if row.user_is_told)
+        return PrintReport(row for row in self if row.needs_attention)
 
 
 def print_images(  # noqa: PLR0913 - what makes a film, each by its name
