@@ -366,3 +366,10 @@ def test_lists_are_shown_as_text():
     (line,) = load(HEAD + TABLE).table("contexts").lines()
     assert line["syntaxes"] == "1.2.840.10008.1.2; 1.2.840.10008.1.2.1; 1.2.840.10008.1.2.2"
     assert line["name"] == "Verification"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kinds_of_matching_stand_in_one_order(name):
+    order = ["universal", "single", "wildcard", "range", "list", "sequence"]
+    said = {key.matching for key in claims.keys(profile(name))}
+    assert {" ".join(sorted(matching.split(), key=order.index)) for matching in said} == said

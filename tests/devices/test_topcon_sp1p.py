@@ -66,7 +66,7 @@ def test_patient_root_is_meant_where_study_root_is_printed(topcon):
 
 def test_worklist_keys_are_nested_as_meant(topcon):
     paths = {row.path: row for row in keys(topcon, activity="Query Modality Worklist")}
-    assert paths["(0040,0100).(0008,0060)"].matching == "single universal"
+    assert paths["(0040,0100).(0008,0060)"].matching == "universal single"
     assert "(0040,0100).(0040,0008).(0008,0104)" in paths
     assert "(0032,1064).(0008,0104)" in paths
     assert {row.path for row in paths.values() if "wildcard" in row.matching} == {"(0010,0010)", "(0010,0020)"}
