@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
 
-from workbench.devices import Attribute, Profile, repertoire
+from workbench.devices import Attribute, Profile, attributes, objects, repertoire
 from workbench.files.character_sets import TEXT_VRS, NotEncodable, encoded, encodings_of_terms, is_ascii
 
 __all__ = ["beyond", "write_in"]
@@ -71,7 +71,7 @@ def _can_write(dataset: Dataset, term: str) -> bool:
     return True
 
 
-def beyond(profile: Profile, made: Iterable[Dataset], rows: Iterable[Attribute] = ()) -> str:
+def beyond(profile: Profile, made: Iterable[Dataset]) -> str:
     """Return in words how many objects have text that their statement's character sets can't write; empty where none has.
 
     Examples
@@ -83,18 +83,23 @@ def beyond(profile: Profile, made: Iterable[Dataset], rows: Iterable[Attribute] 
     >>> beyond(profile("optos-v2-vantage"), [dataset])
     '1 object holds text that the default repertoire does not have, and is written in ISO_IR 100 instead (PS3.2 A.6).'
     """
+    listed: dict[str, tuple[str, ...]] = {}
     found: list[tuple[str, tuple[str, ...]]] = []
-    listed = list(rows)
     for dataset in made:
-        terms = repertoire(profile, str(dataset.SOPClassUID), listed)
-        now = dataset.get("SpecificCharacterSet") or ""
+        uid, now = str(dataset.SOPClassUID), dataset.get("SpecificCharacterSet") or ""
+        terms = listed.setdefault(uid, _terms(profile, uid))
         used = [now] if isinstance(now, str) else [str(term) for term in now if term]
         if terms and not set(used) <= {*terms, ""}:
             found.append((used[-1], terms))
     if not found:
         return ""
-    has = " or ".join(term or "the default repertoire" for term in found[0][1])
-    many = f"{len(found)} objects hold" if len(found) > 1 else "1 object holds"
-    are = "are" if len(found) > 1 else "is"
+    has = " or ".join(dict.fromkeys(term or "the default repertoire" for _, terms in found for term in terms))
+    holds, are = (f"{len(found)} objects hold", "are") if len(found) > 1 else ("1 object holds", "is")
     sets = " or ".join(sorted({term for term, _ in found}))
-    return f"{many} text that {has} does not have, and {are} written in {sets} instead (PS3.2 A.6)."
+    return f"{holds} text that {has} does not have, and {are} written in {sets} instead (PS3.2 A.6)."
+
+
+def _terms(profile: Profile, uid: str) -> tuple[str, ...]:
+    """Return the sets of all objects of a SOP class; nothing where one of them may be in any."""
+    each = [repertoire(profile, uid, attributes(profile, *one.modules)) for one in objects(profile) if one.uid == uid]
+    return tuple(dict.fromkeys(term for terms in each for term in terms)) if all(each) else ()

@@ -34,11 +34,12 @@ from workbench.department._printing import printable, printed
 from workbench.department._providing import accepting, answered, provider
 from workbench.department._settings import configured_syntaxes
 from workbench.department._telling import step_begun, step_ended
+from workbench.department._writing import beyond
 from workbench.department.creating import Step, buildable, create
 from workbench.department.performed import Activities, Done, NotHere, Outcome, Told, counted
 from workbench.devices import Activity, Entity, Policy, Profile
 from workbench.entities import Peer, html_safe
-from workbench.errors import BuildRefused, NetworkError, WorkbenchError
+from workbench.errors import BuildRefused, InputError, NetworkError, WorkbenchError
 from workbench.network import (
     CommitmentReports,
     Found,
@@ -317,11 +318,11 @@ class Modality:
             try:
                 self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
                 self._began_with, begun = activity.name, "The step was begun (N-CREATE). "
-            except NetworkError as error:  # what is to be acquired is acquired all the same
+            except (InputError, NetworkError) as error:  # what is to be acquired is acquired all the same
                 self._not_begun = f" The step could not be begun: {error}"
         made, refused = self._created(activity.name)
-        told = " ".join((f"{begun}{counted(len(made), 'instance')} made.{self._not_begun}", *map(str, refused)))
-        return Told(Outcome.FAILED if refused else Outcome.DONE, len(made), told)
+        told = [f"{begun}{counted(len(made), 'instance')} made.{self._not_begun}", beyond(self.profile, made), *map(str, refused)]
+        return Told(Outcome.FAILED if refused else Outcome.DONE, len(made), " ".join(filter(None, told)))
 
     def _store(self, activity: Activity) -> Told:
         peer = self._needed("archive")
