@@ -10,11 +10,12 @@ from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_SET
 
 from workbench import devices, phantoms
-from workbench.department import Modality, scheduled
+from workbench.department import Modality, Outcome, scheduled
 from workbench.department._printing import print_films
 from workbench.department._telling import message_rows, step_begun, step_ended
 from workbench.department.creating import Step
 from workbench.entities import FilmLut
+from workbench.errors import InputError
 from workbench.network import Printer, ProcedureSteps, Server, Worklist
 from workbench.network.providing import dataset_of
 from workbench.rendering import render, resolve
@@ -167,11 +168,42 @@ def test_a_scheme_without_a_version_gets_none():
     assert created["ReferencedPatientSequence"].is_empty
 
 
-def test_a_name_beyond_latin_letters_is_told_in_unicode():
+@pytest.mark.parametrize("name", ["Doe^Jane", "Müller^Jörg"])
+def test_a_step_is_told_in_a_set_of_the_statement(name):
+    """Table 20 fixes ISO_IR 100; Table 22 lists no attribute for it, which is there where text needs it (PS3.3 C.12.1.1.2)."""
     item = complete()
-    item.PatientName = "Иванов^Иван"
+    item.PatientName, item.RequestedProcedureDescription = name, name.replace("^", " ")
     created = step_begun(VEREOS, Step(item, BEGAN), station="SCANNER")
-    assert (created.SpecificCharacterSet, str(created.PatientName)) == ("ISO_IR 192", "Иванов^Иван")
+    assert (created.SpecificCharacterSet, str(created.PatientName)) == ("ISO_IR 100", name)
+    changed = step_ended(VEREOS, Step(item, BEGAN), [], ended=BEGAN)
+    assert changed.PerformedProcedureTypeDescription == name.replace("^", " ")
+    assert changed.get("SpecificCharacterSet") == (None if name.isascii() else "ISO_IR 100")
+
+
+def test_what_no_set_of_the_statement_has_is_not_told_in_another():
+    item = complete()
+    item.PatientName = item.RequestedProcedureDescription = "Иванов^Иван"
+    for tell in (
+        lambda step: step_begun(VEREOS, step, station="SCANNER"),
+        lambda step: step_ended(VEREOS, step, [], ended=BEGAN),
+    ):
+        with pytest.raises(InputError, match=r"has no character set for this text\. It has ISO_IR 100, .*\(Table 88\)") as refused:
+            tell(Step(item, BEGAN))
+        assert "Иванов" not in str(refused.value)
+
+
+def test_what_is_acquired_is_acquired_though_the_step_can_not_be_told():
+    item = complete()
+    item.SpecificCharacterSet, item.PatientName = "ISO_IR 144", "Иванов^Иван"
+    with Server(None, ae_title="RIS", providers=[ProcedureSteps()]) as server:
+        system = Modality("philips-vereos", ris=server.peer)
+        system.item = item
+        acquired, told = (
+            system.perform(next(each for each in VEREOS.activities if each.does == does)) for does in ("acquire", "step")
+        )
+    assert acquired.count == len(system.made) > 0
+    assert "The step could not be begun: Philips Vereos PET/CT scanner has no character set" in acquired.message
+    assert (told.outcome, "no character set" in told.message) == (Outcome.FAILED, True)
 
 
 def test_a_statement_without_such_tables_lists_nothing():

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, TypeVar, cast
 
 from workbench import devices
+from workbench.department._repertoire import character_set_for
 from workbench.devices import Entity, Key, Policy, Profile
 from workbench.entities import Calling, InstanceRef, Peer, SeriesRef, Timeouts
 from workbench.errors import AssociationRejected, InputError, NetworkError
@@ -33,11 +34,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+_PATIENT_ROOT_FIND, _STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
 _STATION, _MODALITY = "(0040,0100).(0040,0001)", "(0040,0100).(0008,0060)"
 _STUDY_UID, _SERIES_UID = "(0020,000D)", "(0020,000E)"
 _START_DATE, _NAME = "(0040,0100).(0040,0002)", "(0010,0010)"
-_NOT_KEYS = frozenset({"(0008,0052)", "(0008,0005)"})  # the level and the character set go with every query as they must
+_CHARACTER_SET = "(0008,0005)"
+_NOT_KEYS = frozenset({"(0008,0052)", _CHARACTER_SET})  # the level, and how the others are encoded
 _MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 #: Features of PS3.4 Table C.5.1-1 by how statements name them.
 _FEATURES = {
@@ -113,14 +115,24 @@ def keeping_on(policy: Policy, ask: Callable[[], _T], *, pause: Callable[[float]
 
 
 def scheduled_items(profile: Profile, entity: str, peer: Peer, keys: Mapping[str, Any]) -> Found:
-    """Return what a worklist answers; what has come, where the statement logs a lost association and shows what there is."""
+    """Return what a worklist answers; what has come, where the statement logs a lost association and shows what there is.
+
+    Raises
+    ------
+    InputError
+        If the system has no character set for the keys; nobody is asked then.
+    """
+    rows = devices.keys(profile, entity=entity, uid=WORKLIST, role="SCU")
+    said = character_set_for(profile, WORKLIST, keys.values(), is_listed=any(row.path == _CHARACTER_SET for row in rows))
     policy = profile.entity(entity).policy_of("worklist")
     names = [each.name for each in profile.activities if each.does == "worklist" and each.entity == entity]
     lost = [devices.happening(devices.events(profile, entity=entity, activity=name), "aborted") for name in names]
     partial = any(row is not None and row.action == "log" for row in lost)
     return keeping_on(
         policy,
-        lambda: worklist(peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy), partial=partial),
+        lambda: worklist(
+            peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy), partial=partial, character_set=said
+        ),
     )
 
 
@@ -162,23 +174,28 @@ def asked(
         By default the highest of the model that it proposes.
     values : mapping, optional
         Values of keys, by tag.
+
+    Raises
+    ------
+    InputError
+        If the system has no character set for the keys; nobody is asked then.
     """
-    rows = [
-        row
-        for row in devices.keys(profile, entity=activity.entity, activity=activity.name, role="SCU")
-        if row.uid != WORKLIST and row.path not in _NOT_KEYS
-    ]
+    listed = devices.keys(profile, entity=activity.entity, activity=activity.name, role="SCU")
+    rows = [row for row in listed if row.uid != WORKLIST and row.path not in _NOT_KEYS]
     claimed = devices.contexts(profile, entity=activity.entity, role="SCU", activity=activity.name)
     model: Model = "PATIENT" if any(context.uid == _PATIENT_ROOT_FIND for context in claimed) else "STUDY"
     level = level or cast("Level", model)
     policy = profile.entity(activity.entity).policy_of("query")
-    keys = _leaves({row.path: None for row in rows if row.level == level})
+    keys = _leaves({row.path: None for row in rows if row.level == level}) | dict(values or {})
+    uid = _PATIENT_ROOT_FIND if model == "PATIENT" else _STUDY_ROOT_FIND
+    is_listed = any(row.path == _CHARACTER_SET for row in listed if row.uid != WORKLIST)
+    said = character_set_for(profile, uid, keys.values(), is_listed=is_listed)
     options = offered(profile, activity)
     found = keeping_on(
         policy,
         lambda: find(
-            peer, level=level, model=model, keys=keys | dict(values or {}), only=bool(rows), limit=policy.limit,
-            cancel=deadline(policy), options=options,
+            peer, level=level, model=model, keys=keys, only=bool(rows), limit=policy.limit, cancel=deadline(policy),
+            options=options, character_set=said,
         ),
     )  # fmt: skip
     usual = "" if rows else "; the statement lists no keys, so the usual ones were asked for"

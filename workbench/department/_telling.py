@@ -15,6 +15,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from workbench.department._filling import Filler, Row, of_rows
+from workbench.department._repertoire import character_set_for
 from workbench.department._step import Step, Subject
 from workbench.devices import Attribute, Profile, attributes
 from workbench.network import procedure_step
@@ -23,6 +24,7 @@ __all__ = ["keep_listed", "message_rows", "step_begun", "step_ended"]
 
 _PLANNED = "ScheduledProcedureStepSequence"
 _CT = "1.2.840.10008.5.1.4.1.1.2"
+_CHARACTER_SET = "SpecificCharacterSet"
 #: How a note of a statement says that a value is that of another attribute of the worklist.
 _FROM = re.compile(r"from .+ \(([0-9A-F]{4}),([0-9A-F]{4})\)$")
 _RANGE = re.compile(r"\d+-\d+")
@@ -71,6 +73,11 @@ def step_begun(profile: Profile, step: Step, *, station: str) -> Dataset | None:
         What is done, for whom.
     station : str
         AE title of the entity that performs it.
+
+    Raises
+    ------
+    InputError
+        If the system has no character set for what is to be told.
     """
     rows = message_rows(profile, procedure_step.PERFORMED_STEP, "N-CREATE")
     known: dict[str, Any] = {
@@ -93,6 +100,11 @@ def step_ended(
         The instances of the step.
     status : str
         ``COMPLETED`` or ``DISCONTINUED``.
+
+    Raises
+    ------
+    InputError
+        If the system has no character set for what is to be told.
     """
     rows = message_rows(profile, procedure_step.PERFORMED_STEP, "N-SET")
     made = list(made)
@@ -129,6 +141,11 @@ def _filled(profile: Profile, step: Step, rows: list[Attribute], known: Mapping[
             setattr(dataset, keyword, value)
     Filler(profile, step.began, _Told(profile, rows, replace(step, sources=()))).fill(dataset, tree)
     keep_listed(dataset, tree)
+    is_listed = any(row.keyword == _CHARACTER_SET for row in tree)
+    texts = (e.value for e in dataset.iterall() if e.VR != "SQ" and e.keyword != _CHARACTER_SET)
+    said = character_set_for(profile, procedure_step.PERFORMED_STEP, texts, is_listed=is_listed)
+    if said:
+        dataset.SpecificCharacterSet = said.split("\\") if "\\" in said else said
     return dataset
 
 
