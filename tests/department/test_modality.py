@@ -191,6 +191,12 @@ def test_a_system_alone_says_what_it_lacks():
     assert repr(rows) == "Activities(4 not here, 1 done)"
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_nothing_is_aborted_or_refused_in_a_run_without_failures(performed, name):
+    recorded, _, _ = performed[name]
+    assert [row.association for row in recorded.rows if row.name == "A-ABORT" or row.meaning.startswith("0 of")] == []
+
+
 def test_what_was_not_performed_is_not_complete():
     row = Done("Store", "store", "a", "", "", Outcome.DONE, 1, 0.1, "1 instance stored.", "Table 1")
     of = {outcome: Activities([row, replace(row, outcome=outcome)]) for outcome in Outcome}

@@ -12,7 +12,7 @@ from workbench.archive import Archive
 from workbench.department._committing import reporting
 from workbench.department.performed import Outcome, Told, counted
 from workbench.devices import Entity, Profile
-from workbench.entities import Peer, StudyRef, Timeouts
+from workbench.entities import InstanceRef, Peer, StudyRef, Timeouts
 from workbench.errors import InputError
 from workbench.network import CommitmentReports, QueryOptions, QueryPolicy, Server, find, free_port, retrieve
 
@@ -141,8 +141,11 @@ def answered(server: Server, archive: Archive, *, moves: bool) -> Told:
     server.know(Peer("asker", "ASKER", port=port))
     peer = server.peer.but(calling_ae_title="ASKER")
     got: list[bytes] = []
+    studies: dict[str, list[InstanceRef]] = {}
     for ref in archive:
-        retrieve(peer, StudyRef(ref.study_instance_uid), into=got.append, method="move", move_port=port)
+        studies.setdefault(ref.study_instance_uid, []).append(ref)
+    for uid, refs in studies.items():  # what is there is known: where only C-MOVE is accepted nothing can be asked
+        retrieve(peer, StudyRef(uid), into=got.append, method="move", move_port=port, expect=refs)
     if not got:
         return Told(Outcome.NOTHING, 0, "It has nothing that it could send.", server.ae_title)
     return Told(Outcome.DONE, len(got), f"Asked from here, it sent {counted(len(got), 'instance')}.", server.ae_title)
