@@ -16,7 +16,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from workbench.entities import Peer, html_table
-from workbench.errors import InputError, NetworkError, StatusFailure
+from workbench.errors import InputError, NetworkError, QueryKeyInvalid, StatusFailure
 from workbench.inspection import lines, table
 from workbench.network import contexts
 from workbench.network._conversation import Conversation, Response
@@ -172,7 +172,8 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     Raises
     ------
     QueryKeyInvalid
-        For a key that the model does not have at this level.
+        For a key that the model does not have at this level; for a range of times that runs backwards, where the peer does not
+        match it with its dates.
     InputError
         If `character_set` is none, or lacks characters of the keys.
     NetworkError
@@ -242,6 +243,19 @@ def _without_times(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, s
             times[keyword] = place(Dataset(), [keyword], (ends[0], None)) + place(Dataset(), [keyword], (None, ends[1]))[1:]
             kept[name] = None
     return kept, times
+
+
+def _check_apart(identifier: Dataset) -> None:
+    """Check that the ranges of times mean something apart from their dates, for a peer that does not match them as one."""
+    for element in identifier:
+        if element.VR == "TM" and "-" in str(element.value or ""):
+            try:
+                place(Dataset(), [element.keyword], str(element.value))
+            except QueryKeyInvalid:
+                raise QueryKeyInvalid(
+                    f"The peer does not match dates with their times as one, and {element.keyword} has a range whose end is before "
+                    "its begin (PS3.4 C.2.2.2.5). Ask by the dates alone, and choose among the answers."
+                ) from None
 
 
 def _ask_where(identifier: Dataset, model: str, level: str) -> None:
@@ -367,6 +381,8 @@ def by_dimse(  # noqa: PLR0913 - what a query may be, each by its name
     try:
         with conversing(peer, contexts.service(sop_class_uid), extended=proposed) as query.conversation:
             answers.agree(query.conversation.extended.get(sop_class_uid), options)
+            if options.date_time and "date_time" not in answers.granted:
+                _check_apart(identifier)
             if time_zone and "time_zone" in answers.granted:
                 identifier.TimezoneOffsetFromUTC = time_zone
             model = contexts.MODEL_OF.get(sop_class_uid, "")
