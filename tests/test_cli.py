@@ -297,8 +297,13 @@ REFUSALS = {
     "no such command": (("nosuch",), 2, "No such command 'nosuch'"),
     "no such peer": (("echo", "nobody"), 3, "PeerUnknown: .*no peer 'nobody'"),
     "half a peer": (("echo", "X@127.0.0.1"), 2, "AETITLE@HOST:PORT; 'X@127.0.0.1' is neither"),
-    "no such port": (("echo", "X@127.0.0.1:99999"), 2, "from 1 to 65535"),
-    "title too long": (("echo", "SEVENTEEN_LETTERS@127.0.0.1:104"), 2, "1 to 16 printable ASCII"),
+    "no such port": (("echo", "X@127.0.0.1:99999"), 2, "^InputError: .*from 1 to 65535, which"),
+    "title too long": (("echo", "SEVENTEEN_LETTERS@127.0.0.1:104"), 2, "1 to 16 printable ASCII .* not 'SEVENTEEN_LETTERS'"),
+    "a folder where nothing can be kept": (
+        ("retrieve", "demo", "--study", "{study}", "--into", "/proc/x"), 2, "'/proc/x' can't be used for what is retrieved: No such"
+    ),
+    "films where nothing can be kept": (("printer", "--folder", "/proc/x", "--port", "0"), 2, "'/proc/x' can't be used for films"),
+    "a trace where nothing can be kept": (("find", "demo", "--trace", "/proc/x.html"), 2, "'/proc' can't be used for the trace"),
     "wrong title": (("echo", "WRONG@{open}"), 3, r"Failed at association: .*called AE title not recognized \(PS3.8 9.3.4\)"),
     "closed port": (("echo", GONE), 3, "Failed at tcp: Nothing listens"),
     "no such host": (("echo", "X@nowhere.invalid:104"), 3, "Failed at name"),
@@ -347,7 +352,7 @@ REFUSALS = {
     "an address of another": (("serve", "--port", "0", "--host", "203.0.113.9", "--folder", "a"), 3, "no address of this machine"),
     "a peer without a title": (("peers", "add", "x", "", "h", "104"), 2, "1 to 16 printable ASCII"),
     "a password in an address": (("peers", "add", "x", "A", "h", "104", "--web-url", "http://u:p@h/"), 2, "user or password"),
-    "removing nobody": (("peers", "remove", "nobody"), 3, "no peer 'nobody'"),
+    "removing nobody": (("peers", "remove", "nobody"), 3, "no peer 'nobody' to remove; it has '[^.]*.$"),
 }  # fmt: skip
 
 

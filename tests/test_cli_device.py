@@ -88,6 +88,26 @@ def test_one_table_is_shown_with_its_rows():
     assert "Implicit VR, Little Endian; Implicit VR Big Endian" in printed
 
 
+@pytest.mark.parametrize("cited", ["8.2.1", "section 8.2.1", "Section  8.2.1", "patient"])
+def test_a_table_is_found_as_it_is_cited(cited):
+    assert run("show", "topcon", "--table", cited).startswith("section 8.2.1: Patient")
+
+
+def test_a_citation_of_several_tables_shows_them_all():
+    shown = run("show", "optos", "--table", "Table 4")
+    assert shown.count("Table 4: ") == 2
+    tables = [profile("optos").table(f"sop-classes-{what}") for what in ("worklist", "storage")]
+    assert len(as_json("show", "optos", "--table", "Table 4")) == sum(len(table.rows) for table in tables)
+
+
+def test_without_a_name_all_statements_are_checked():
+    rows = as_json("lint")
+    assert {row["device"] for row in rows} == set(names())
+    assert len(rows) == sum(len(lint(profile(name))) for name in names())
+    shown = run("lint")
+    assert all(profile(name).title in shown for name in names())
+
+
 @pytest.mark.parametrize("name", names())
 def test_findings_are_printed_and_are_no_failure(name):
     rows, findings = as_json("lint", name), lint(profile(name))
@@ -104,7 +124,7 @@ def test_findings_are_printed_and_are_no_failure(name):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "topcon"], "ProfileUnknown: There is no device profile 'topcon'. Did you mean 'topcon-sp1p'?"),
+        (["show", "topkon-sp1p"], "ProfileUnknown: There is no device profile 'topkon-sp1p'. Did you mean 'topcon-sp1p'?"),
         (["lint", "../secret"], "ProfileUnknown: There is no device profile '../secret'. There are: canon-vitrea-read"),
         (["show", "topcon-sp1p", "--table", "keys"], "ProfileInvalid: Profile 'topcon-sp1p' has no table 'keys'. It has: "),
     ],

@@ -19,7 +19,7 @@ from workbench.cli._wording import _SAID, in_options, rows_in_options
 ROOT = Path(inspect.getfile(workbench)).parent
 #: Advice as somebody writes it in Python: an argument, a call, a field of a class.
 PYTHON = re.compile(
-    r"(?<![\w.\-/{<'\"&?;])[a-z][a-z0-9_]+=(?!=)|\b\w+\(\)|\b(Peer|Tls|Timeouts|Identity)\.|\b[A-Z][A-Za-z]+\(\w+=|calling_ae_title"
+    r"(?<![\w.\-/{<'\"&?;])[a-z][a-z0-9_]+=(?!=)|\b(add|save|start|stop|conflicts)\(\)|\b(Peer|Tls|Timeouts|Identity)\.|\b[A-Z][A-Za-z]+\(\w+=|calling_ae_title"
 )
 #: What no command does: its advice is read in Python only.
 NO_COMMAND = (
@@ -29,7 +29,7 @@ NO_COMMAND = (
 #: No advice: SQL, HTML, HTTP, what an object is called in Python, what a command never asks for.
 OTHER = (
     "PRAGMA", "<", "multipart/related", "Archive(", "Reading(", "Admission(titles_of=", "The server does not run: call start()",
-    "Annotation boxes need", "A slip is where the document",
+    "Annotation boxes need",
 )  # fmt: skip
 
 

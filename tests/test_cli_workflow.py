@@ -86,6 +86,18 @@ def test_a_step_that_was_not_scheduled_and_is_discontinued(department, files, tm
     assert steps.table().PerformedProcedureStepStatus.tolist() == ["IN PROGRESS", "DISCONTINUED"]
 
 
+def test_a_step_that_has_made_nothing_is_discontinued_without_files(department, tmp_path):
+    peer, items, steps = department
+    state = tmp_path / "step.json"
+    assert run("step", "begin", peer, state, "--worklist", peer, "--match", "AccessionNumber=A7").exit_code == 0
+    assert "name their files, or pass --discontinued" in str(run("step", "finish", peer, state).exception)
+    ended = run("step", "finish", peer, state, "--discontinued")
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout.startswith("DISCONTINUED: performed procedure step ")
+    assert (steps.table().PerformedProcedureStepStatus.tolist(), state.exists()) == (["DISCONTINUED"], False)
+    assert items.items[0].ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == "DISCONTINUED"
+
+
 def test_a_step_needs_one_item_and_a_sound_state(department, files, tmp_path):
     peer, *_ = department
     state = tmp_path / "step.json"

@@ -57,7 +57,7 @@ def test_a_peer_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     with pytest.raises(PeerUnknown, match=r"no peer 'pcas'; it has 'pacs'.*AETITLE@HOST:PORT.*workbench peers add NAME.*add\(\)"):
         book.get("pcas")
     book.remove("pacs")
-    with pytest.raises(PeerUnknown, match="it has none"):
+    with pytest.raises(PeerUnknown, match=r"no peer 'pacs' to remove; it has none\.$"):
         book.remove("pacs")
 
 
@@ -131,8 +131,10 @@ def test_a_peer_in_one_word(tmp_path, monkeypatch):
         ("X@127.0.0.1", InputError, "'X@127.0.0.1' is neither"),
         ("X@127.0.0.1:dicom", InputError, "is neither"),
         ("X@:104", InputError, "is neither"),
-        ("X@h:0", AttributeUnusable, "from 1 to 65535"),
+        ("X@h:0", InputError, "from 1 to 65535"),
+        ("X@h:" + "9" * 5000, InputError, "from 1 to 65535"),
         ("@h:104", AttributeUnusable, "AE title must have 1 to 16"),
+        ("SEVENTEEN_LETTERS@h:104", AttributeUnusable, "not 'SEVENTEEN_LETTERS'"),
         (None, InputError, r"not a NoneType: make one with Peer\(name, ae_title, host, port\)"),
     ],
 )

@@ -96,6 +96,25 @@ def test_discontinued_without_images(department):
     assert items.items[0].ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == "DISCONTINUED"
 
 
+def test_a_step_that_made_nothing_ends_with_a_series_that_is_empty(department):
+    """PS3.4 Table F.7.2-1, note 2: a series must exist for every step, though it may contain no objects if none were created."""
+    peer, items, steps = department
+    step = procedure_step.begin(peer, items.items[0])
+    ended = procedure_step.finish(peer, step, status="DISCONTINUED")
+    (series,) = steps[step.sop_instance_uid].PerformedSeriesSequence
+    assert (ended.status, ended.instances, series.ProtocolName) == ("DISCONTINUED", 0, "Head plain")
+    assert series.SeriesInstanceUID
+    assert len(series.ReferencedImageSequence) == len(series.ReferencedNonImageCompositeSOPInstanceSequence) == 0
+
+
+def test_a_step_that_has_told_its_series_keeps_them_when_it_is_discontinued(department):
+    peer, items, steps = department
+    step = procedure_step.begin(peer, items.items[0])
+    going = procedure_step.progress(peer, step, series=performed_series(phantoms.ct_series(2, rows=16)))
+    assert procedure_step.finish(peer, going, status="DISCONTINUED").instances == 2
+    assert len(steps[step.sop_instance_uid].PerformedSeriesSequence[0].ReferencedImageSequence) == 2
+
+
 def test_what_was_not_scheduled(department):
     peer, _, steps = department
     step = procedure_step.begin(peer, attributes={"PatientID": "EMERGENCY", "Modality": "CT", "AccessionNumber": "E1"})

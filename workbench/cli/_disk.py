@@ -5,15 +5,18 @@ Does not know: commands, what a dataset means.
 """
 
 import filecmp
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import workbench as wb
 from workbench.cli._console import say
+from workbench.entities import plain
 from workbench.errors import FileError, InputError, InstanceConflict
 
-__all__ = ["Folder", "files_below", "read", "readable"]
+__all__ = ["Folder", "files_below", "read", "readable", "room_in"]
 
 
 def files_below(paths: Iterable[Path]) -> list[Path]:
@@ -44,6 +47,34 @@ def readable(files: Iterable[Path], unusable: list[Path], *, whole: bool = True)
             unusable.append(path)
         if is_whole or not whole:
             yield path, dataset
+
+
+def room_in(folder: Path, what: str) -> None:
+    """Write in a folder once and leave nothing behind, not even the folder: what can't be kept should not be asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        Which need not be there yet.
+    what : str
+        What it is for, such as ``films``.
+
+    Raises
+    ------
+    InputError
+        If nothing can be written there.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{plain(str(folder))!r} can't be used for {what}: {error.strerror}.") from None
+    finally:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
 
 
 class Folder:

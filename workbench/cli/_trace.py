@@ -15,6 +15,7 @@ import typer
 
 import workbench as wb
 from workbench.cli._console import say
+from workbench.cli._disk import room_in
 from workbench.entities import plain
 from workbench.errors import InputError
 
@@ -37,7 +38,8 @@ _PLACE = "tracing"
 def traceable(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command ``--trace`` and ``--trace-values``, in the place of its parameter `tracing`.
 
-    A folder that is not there is told before the command begins: what a transfer came to must not be lost for it.
+    A folder that is not there, or can't be written in, is told before the command begins: what a transfer came to must not be
+    lost for it.
 
     Parameters
     ----------
@@ -54,8 +56,10 @@ def traceable(command: Callable[..., None]) -> Callable[..., None]:
     def with_options(*, trace: Path | None, trace_values: bool, **given: Any) -> None:
         if trace is None and trace_values:
             raise InputError("--trace-values goes with --trace FILE.")
-        if trace is not None and not trace.absolute().parent.is_dir():
-            raise InputError(f"There is no folder {plain(str(trace.parent))!r} for the trace.")
+        if trace is not None:
+            if not trace.absolute().parent.is_dir():
+                raise InputError(f"There is no folder {plain(str(trace.parent))!r} for the trace.")
+            room_in(trace.absolute().parent, "the trace")
         command(**given, **{_PLACE: partial(_tracing, trace, values=trace_values)})
 
     said = inspect.signature(command)

@@ -41,7 +41,7 @@ from workbench.cli._console import (
     stoppable,
     terminated,
 )
-from workbench.cli._disk import Folder, files_below, read, readable
+from workbench.cli._disk import Folder, files_below, read, readable, room_in
 from workbench.cli._trace import Tracing, traceable
 from workbench.cli._wording import in_options
 from workbench.cli.device import device
@@ -240,6 +240,7 @@ def retrieve(
 ) -> None:
     """Bring studies, a series or instances from a peer into a folder, one row an instance."""
     refs = references_of(study or [], series or "", instance or [], relational=relational)
+    room_in(into, "what is retrieved")
     with tracing(), stoppable() as stopped, progress_bar("retrieving") as tick:
         report = wb.network.retrieve(
             peer, refs, into=Folder(into), method=method.value, progress=tick, cancel=stopped, move_port=move_port,

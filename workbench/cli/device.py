@@ -41,15 +41,18 @@ def list_devices(as_json: AsJson = False) -> None:
 def show_device(
     name: DeviceName,
     printed: Annotated[bool, typer.Option("--printed", help="As printed in the document, with its slips.")] = False,
-    table: Annotated[str, typer.Option(metavar="ID", help="Only the rows of this table of the profile.")] = "",
+    table: Annotated[str, typer.Option(metavar="ID", help="Only this table: its id, or as it is cited, 'Table 9', 8.2.4.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Print what a system claims: its entities with SOP classes and transfer syntaxes by role, its activities, objects, tables."""
     found = wb.devices.profile(name)
     found = found.as_printed() if printed else found
     if table:
-        rows = found.table(table)
-        show_table(rows.lines(), as_json, title=f"{rows.source}: {rows.title}")
+        tables = _cited(found, table)
+        if as_json:
+            show_json([line for each in tables for line in each.lines()])
+        for each in () if as_json else tables:
+            show_table(each.lines(), False, title=f"{each.source}: {each.title}")
         return
     said = wb.devices.overview(found)
     created = {claimed.source for claimed in wb.department.buildable(found)}
@@ -66,13 +69,29 @@ def show_device(
 def run_device(
     name: DeviceName,
     against: Annotated[
-        str, typer.Option("--against", metavar="PEER", help="The archive; without it an embedded department is started.")
+        str,
+        typer.Option(
+            "--against", metavar="PEER", help="The archive, into which it stores; without it an embedded department is started."
+        ),
     ] = "",
     ris: Annotated[str, typer.Option(metavar="PEER", help="Who keeps worklist and performed steps.")] = "",
     printer: Annotated[str, typer.Option(metavar="PEER", help="Where it prints.")] = "",
-    port: Annotated[int, typer.Option(help="Port at which the archive knows this system for C-MOVE.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port to which the archive sends what the system fetches (C-MOVE); without it nothing is fetched.",
+            min=0,
+            max=65535,
+        ),
+    ] = 0,
     listen: Annotated[
-        int | None, typer.Option(help="Port at which the archive reports storage commitment, if not on our association.", min=1)
+        int | None,
+        typer.Option(
+            help="Port to which the archive sends reports of storage commitment on an association of its own, as Orthanc does. An "
+            "archive that has one address for the system's AE title wants the same number as --port.",
+            min=1,
+            max=65535,
+        ),
     ] = None,
     *,
     tracing: Tracing,
@@ -81,7 +100,11 @@ def run_device(
     """Perform what a system does, in the order of its statement; exit code 1 if an activity failed or its answer is awaited.
 
     What nobody was given for is not tried, and what can't be done yet is not done: both are told, and are no failure.
+
+    With --against it writes: what it acquires is stored in that archive at each run (hundreds of images by some), --ris is told of
+    its steps, --printer prints. Take an archive that is meant for tests.
     """
+    found = wb.devices.profile(name)  # an unknown name is told before anything starts
     if (ris or printer or port or listen) and not against:
         raise InputError("--ris, --printer, --port and --listen go with --against: else an embedded department is all of them.")
 
@@ -95,12 +118,12 @@ def run_device(
             for role, who in (("archive", against), ("ris", ris), ("printer", printer))
         }
         with tracing():
-            done = wb.department.Modality(name, **peers, port=port, listen=listen).run(progress=tell)
+            done = wb.department.Modality(found, **peers, port=port, listen=listen).run(progress=tell)
     else:
-        wb.devices.profile(name)  # an unknown name is told before anything starts
         with wb.department.Department() as department, tracing():  # seen from the system's side
-            done = department.modalities[name].run(progress=tell)
-    show_table(done.records(), as_json, title=wb.devices.profile(name).title, hide=("entity", "source"))
+            done = department.modalities[found.name].run(progress=tell)
+    records = [row | {"message": row["message"].replace("move_port=", "--port")} for row in done.records()]
+    show_table(records, as_json, title=found.title, hide=("entity", "source"))
     for rows, what in ((done.not_tried, "not tried"), (done.not_yet, "not yet")):
         if rows and not as_json:
             reasons = " ".join(dict.fromkeys(row.message for row in rows))
@@ -137,9 +160,32 @@ def serve_device(
 
 
 @device.command("lint")
-def lint_device(name: DeviceName, as_json: AsJson = False) -> None:
+def lint_device(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a profile; by default each in turn.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """Print where a statement contradicts the standard or itself: what is printed, what is meant, the rule."""
-    found = wb.devices.profile(name)
+    if name:
+        rows, title = _linted(wb.devices.profile(name))
+        show_table(rows, as_json, title=title, hide=("section",))
+        return
+    every = {found.name: (found.title, *_linted(found)) for found in wb.devices.profiles().values()}
+    if as_json:
+        show_json([{"device": device} | row for device, (_, rows, _) in every.items() for row in rows])
+        return
+    for number, (system, rows, title) in enumerate(every.values()):
+        put(*([""] if number else []), system)
+        show_table(rows, False, title=title, hide=("section",))
+
+
+def _cited(found: Any, text: str) -> list[Any]:
+    """Return the tables that have this id, or that are cited so: 'section 8.2.4', 'Table 9', or the number alone."""
+    wanted = " ".join(text.lower().split())
+    cited = [table for table in found.tables if wanted in {table.source.lower(), table.source.lower().partition(" ")[2]}]
+    return cited if cited and all(table.id != text for table in found.tables) else [found.table(text)]
+
+
+def _linted(found: Any) -> tuple[list[dict[str, Any]], str]:
     findings = wb.devices.lint(found)
     rows = [
         {"severity": f.severity.value, "at": f.path, "section": f.section, "message": f.message, "rule": f.remedy or f.section}
@@ -150,7 +196,7 @@ def lint_device(name: DeviceName, as_json: AsJson = False) -> None:
     title = (
         f"{count(slips, 'slip')} of the document, {differs} of the system itself; {count(errors, 'error')} in what peers rely on"
     )
-    show_table(rows, as_json, title=title, hide=("section",))
+    return rows, title
 
 
 def _show(said: dict[str, Any]) -> None:

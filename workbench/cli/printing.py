@@ -14,7 +14,7 @@ import typer
 import workbench as wb
 from workbench.cli._arguments import TlsFiles, Users, tls_of, users_of
 from workbench.cli._console import count, log_to_stderr, put, say, show_table, stoppable
-from workbench.cli._disk import files_below, read, readable
+from workbench.cli._disk import files_below, read, readable, room_in
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
 from workbench.entities import FilmBox, FilmLut, FilmSession
@@ -110,6 +110,7 @@ def printer(
 ) -> None:
     """Be a DICOM printer until Ctrl-C: each film becomes a picture."""
     users = users_of(user, has_tls=tls is not None)
+    room_in(folder, "films")
     port_tried(host, port, ae_title=ae_title)
     folder.mkdir(parents=True, exist_ok=True)
     number = numbers(1)

@@ -108,8 +108,11 @@ def finish_step(
     peer: PeerName,
     state: State,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="All instances of the step: files or folders.", exists=True)
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH...", help="All instances of the step: files or folders; none if it is discontinued before.", exists=True
+        ),
+    ] = None,
     discontinued: Annotated[bool, typer.Option("--discontinued", help="It was not brought to its end.")] = False,
     protocol: Annotated[str, typer.Option(help="Protocol Name of the series, if the instances do not say it.")] = "",
     *,
@@ -117,12 +120,14 @@ def finish_step(
     as_json: AsJson = False,
 ) -> None:
     """Tell a peer that a step has ended (N-SET), with its series and instances; STATE is removed then."""
+    if not paths and not discontinued:
+        raise InputError("A step is completed with its instances: name their files, or pass --discontinued (PS3.4 F.7.2.2).")
     unusable: list[Path] = []
-    datasets = [dataset for _, dataset in readable(files_below(paths), unusable)]
+    datasets = [dataset for _, dataset in readable(files_below(paths), unusable)] if paths else []
     if unusable:
         raise InputError(f"Nothing was told: {count(len(unusable), 'file')} can't be used.")
     begun, status = _kept(state), "DISCONTINUED" if discontinued else "COMPLETED"
-    series = wb.network.procedure_step.performed_series(datasets, step=begun, protocol=protocol)
+    series = wb.network.procedure_step.performed_series(datasets, step=begun, protocol=protocol) or None
     with tracing():
         done = wb.network.procedure_step.finish(peer, begun, status=status, series=series)
     state.unlink()

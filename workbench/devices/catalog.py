@@ -31,13 +31,21 @@ def names() -> tuple[str, ...]:
 
 @cache
 def profile(name: str) -> Profile:
-    """Return a profile by its name; it is read once.
+    """Return a profile by its name, or by the beginning of it where no other begins so; it is read once.
 
     Raises
     ------
     ProfileUnknown
         If there is none of that name; the message holds the near ones.
+
+    Examples
+    --------
+    >>> profile("optos").name
+    'optos-v2-vantage'
     """
+    begin = [each for each in names() if name and each.startswith(name)]
+    if name not in names() and len(begin) == 1:
+        return profile(begin[0])
     if name not in names():
         near = get_close_matches(name, names(), n=1)
         meant = f" Did you mean '{near[0]}'?" if near else ""

@@ -29,7 +29,10 @@ def ae_title_checked(value: str, *, name: str = "AE title") -> str:
         raise AttributeUnusable(f"{name} is text, not {type(value).__name__}. {_ORDER}")
     title = value.strip(" ")
     if not 1 <= len(title) <= 16 or "\\" in title or not (title.isascii() and title.isprintable()):
-        raise AttributeUnusable(f"{name} must have 1 to 16 printable ASCII characters and no backslash (PS3.5 6.2, AE).")
+        said = f"{plain(title[:32])!r}{'…' if len(title) > 32 else ''}"
+        raise AttributeUnusable(
+            f"{name} must have 1 to 16 printable ASCII characters and no backslash, not {said} (PS3.5 6.2, AE)."
+        )
     return title
 
 

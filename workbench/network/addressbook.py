@@ -98,10 +98,9 @@ class AddressBook:
         try:
             return self._peers[name]
         except KeyError:
-            names = ", ".join(map(repr, self._peers)) or "none"
             raise PeerUnknown(
-                f"The address book {self.path} has no peer {name!r}; it has {names}. Write AETITLE@HOST:PORT instead of a name, or "
-                "add it: 'workbench peers add NAME AETITLE HOST PORT' on the command line, add() and save() of "
+                f"The address book {self.path} has no peer {name!r}; it has {self._names()}. Write AETITLE@HOST:PORT instead of "
+                "a name, or add it: 'workbench peers add NAME AETITLE HOST PORT' on the command line, add() and save() of "
                 "AddressBook.load() in Python."
             ) from None
 
@@ -135,9 +134,12 @@ class AddressBook:
 
     def remove(self, name: str) -> Peer:
         """Remove the peer of that name and return it; :meth:`save` keeps that."""
-        peer = self.get(name)
-        del self._peers[name]
-        return peer
+        if name not in self._peers:
+            raise PeerUnknown(f"The address book {self.path} has no peer {plain(name)!r} to remove; it has {self._names()}.")
+        return self._peers.pop(name)
+
+    def _names(self) -> str:
+        return ", ".join(map(repr, self._peers)) or "none"
 
     def save(self) -> Path:
         """Write the file, whole or not at all, and return where it is."""
@@ -200,6 +202,8 @@ def as_peer(peer: object) -> Peer:
         return AddressBook.load().get(peer)
     if not colon or not host or not (port.isascii() and port.isdecimal()):
         raise InputError(f"A peer is a name from the address book, or AETITLE@HOST:PORT; {plain(peer)!r} is neither.")
+    if not 0 < int(port[:6]) < 65_536 or len(port) > 5:
+        raise InputError(f"A port is a number from 1 to 65535, which that of {plain(peer)!r} is not.")
     return Peer(name=ae_title_checked(title), ae_title=title, host=host.strip("[]"), port=int(port))
 
 

@@ -44,6 +44,7 @@ _EMPTY = ("PerformedStationName", "PerformedLocation", "PerformedProcedureStepDe
           "PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime", "StudyID")  # fmt: skip
 _EMPTY_SEQUENCES = ("ReferencedPatientSequence", "ProcedureCodeSequence", "PerformedProtocolCodeSequence",
                     "PerformedSeriesSequence", "PerformedProcedureStepDiscontinuationReasonCodeSequence")  # fmt: skip
+_SERIES = "PerformedSeriesSequence"
 _WITHOUT_FRAMES = ("SR", "PR", "KO", "RTPLAN", "RTSTRUCT", "REG", "SEG", "PLAN", "DOC", "RTRECORD", "FID")
 
 
@@ -190,8 +191,9 @@ def finish(
     status : str
         ``COMPLETED`` or ``DISCONTINUED``; nothing may change afterwards.
     series : iterable of Dataset, optional
-        All performed series, as :func:`performed_series` makes them; they may be left out where :func:`progress` told them. There
-        must be one at least, which may be without instances where none were made.
+        All performed series, as :func:`performed_series` makes them; they may be left out where :func:`progress` told them, and
+        where a step is discontinued that has made nothing: a series must exist for every step (PS3.4 Table F.7.2-1, note 2), so
+        one without instances is told then.
     attributes : mapping, optional
         What else changes, by keyword.
     ended : datetime, optional
@@ -213,6 +215,8 @@ def finish(
         raise AttributeUnusable(f"A step ends as {' or '.join(FINAL)}, not {plain(status)!r} (PS3.4 F.7.2.2).")
     end = ended or datetime.now()  # noqa: DTZ005 - DICOM has local times
     changes = _changes(series, attributes)
+    if status == "DISCONTINUED" and not (changes.get(_SERIES) or step.attributes.get(_SERIES)):
+        setattr(changes, _SERIES, [_empty_series(step)])
     changes.PerformedProcedureStepStatus = status
     changes.PerformedProcedureStepEndDate, changes.PerformedProcedureStepEndTime = f"{end:%Y%m%d}", f"{end:%H%M%S}"
     return _set(as_peer(peer), step, changes)
@@ -285,6 +289,15 @@ def _series_item(dataset: Dataset, ref: InstanceRef, protocol: str, retrieve_ae_
     item.ReferencedImageSequence = []
     item.ReferencedNonImageCompositeSOPInstanceSequence = []
     return item
+
+
+def _empty_series(step: ProcedureStep) -> Dataset:
+    """Return the item of Performed Series Sequence (0040,0340) of a step that has made no instance."""
+    names = (str(step.attributes.get(keyword) or "") for keyword in ("PerformedProcedureStepDescription", "Modality"))
+    nothing = Dataset()
+    nothing.SeriesInstanceUID = generate_uid()
+    ref = InstanceRef(step.study_instance_uid, nothing.SeriesInstanceUID, "", "")
+    return _series_item(nothing, ref, next(filter(None, names), ""), "")
 
 
 # ------------------------------------------------------------ what is sent
