@@ -23,6 +23,7 @@ from workbench.standard import storage_classes, transfer_syntaxes
 __all__ = ["lint", "violations"]
 
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)$")
+_LIKE_A_TAG = re.compile(r"\(?([0-9A-F]{4})[,.] ?([0-9A-F]{4})\)?$")
 _OPPOSED = ({"implicit", "explicit"}, {"little", "big"})
 #: Columns by which two systems understand each other, or do not; the others are for those who read.
 _UNDERSTOOD = {"uid", "syntaxes", "tag", "source_tag", "vr", "role", "roles", "scu", "scp", "code"}
@@ -34,8 +35,8 @@ def lint(profile: Profile) -> Findings:
 
     A finding for every slip that the profile records, with what is printed, what is meant and the rule: an error where a UID, tag,
     value representation, transfer syntax, role or status code is wrong, so that who builds on the print is not understood; a
-    warning where it is a name, a reference, a heading or a type. Then a warning for every row, as meant, that still differs from
-    the standard: the system itself differs there. Errors come first.
+    warning where it is a name, a reference, a heading or a type, or a tag with other marks about the same numbers. Then a
+    warning for every row, as meant, that still differs from the standard: the system itself differs there. Errors come first.
 
     Parameters
     ----------
@@ -80,8 +81,14 @@ def _of_slip(profile: Profile, slip: Slip) -> Finding:
         "column": f"{what} is printed as '{printed}' in every row.",
         "heading": f"the heading of the column {what} is printed as '{printed}'.",
     }[slip.form]
-    breaks = slip.column in _UNDERSTOOD and slip.form not in {"heading", "repeated"}
+    breaks = slip.column in _UNDERSTOOD and slip.form not in {"heading", "repeated"} and not _is_way_of_writing(slip, meant)
     return Finding(Severity.ERROR if breaks else Severity.WARNING, where, _section(slip.rule), message, slip.rule)
+
+
+def _is_way_of_writing(slip: Slip, meant: str) -> bool:
+    """Whether a tag is printed with other marks about the same numbers: who reads it still understands which is meant."""
+    printed = str(slip.printed)
+    return slip.column == "tag" and ("gggg" in printed or re.sub(r"\W", "", printed) == re.sub(r"\W", "", meant))
 
 
 def _section(rule: str) -> str:
@@ -150,6 +157,8 @@ def _tagged(tag: str, name: str, vr: str) -> Iterator[tuple[str, str]]:
     if not written:
         if not re.match(r"\(([0-9A-Fa-fx]{4}),([0-9A-Fa-fx]{4})\)$", tag):
             yield "PS3.5 7.1", f"'{tag}' is not a tag."
+        written = _LIKE_A_TAG.match(tag)
+    if not written:
         return
     number = int(written[1] + written[2], 16)
     if int(written[1], 16) % 2:  # private

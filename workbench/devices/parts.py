@@ -279,7 +279,7 @@ class Slip:
     form : str
         ``value`` (printed otherwise), ``joined`` (printed within the row before it), ``repeated`` (printed once more, after
         this row), ``missing`` (not printed), ``heading`` (row 0: the heading of this column is printed otherwise),
-        ``column`` (row 0: printed so in every row).
+        ``column`` (row 0: printed so in every row; in a tag ``gggg`` and ``eeee`` stand for those of the row).
     """
 
     table: str

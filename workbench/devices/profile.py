@@ -4,6 +4,7 @@ Knows: what is printed and what is meant.
 Does not know: how a profile is written (reading), what a row means (claims), which rule it breaks (lint), where the files are.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -220,15 +221,21 @@ def _grouped(lines: list[dict[str, object]], *names: str) -> dict[str, list[dict
     return found
 
 
+def _in_form(form: Cell, meant: Cell) -> Cell:
+    """Return what a column prints in a row: the same in all, or a tag in its way of writing, such as ``gggg-eeee``."""
+    if not isinstance(form, str) or "gggg" not in form:
+        return form
+    return re.sub(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)", lambda tag: form.replace("gggg", tag[1]).replace("eeee", tag[2]), str(meant))
+
+
 def _printed_table(table: Table, slips: list[Slip]) -> Table:
     rows: list[tuple[Cell, ...] | None] = list(table.rows)
     more: dict[int, tuple[Cell, ...]] = {}
+    for slip in (s for s in slips if s.form == "column"):  # a row that is printed otherwise again says so itself
+        place = table.columns.index(slip.column)
+        rows = [row and (*row[:place], _in_form(slip.printed, row[place]), *row[place + 1 :]) for row in rows]
     for slip in slips:
-        if slip.form == "heading":  # columns are named in our words
-            continue
-        if slip.form == "column":
-            place = table.columns.index(slip.column)
-            rows = [row and (*row[:place], slip.printed, *row[place + 1 :]) for row in rows]
+        if slip.form in {"column", "heading"}:  # columns are named in our words
             continue
         if slip.row == 0:
             table = replace(table, **{slip.column: slip.printed})  # type: ignore[arg-type]

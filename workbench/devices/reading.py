@@ -105,7 +105,7 @@ def load(text: str, *parts: str) -> Profile:
         entities = tuple(_entity(entry) for entry in data.get("entities", ()))
         activities = tuple(_activity(entry) for entry in data.get("activities", ()))
         tables = tuple(_table(entry, sets, name) for entry in data.get("tables", ()))
-        slips = tuple(_slip(entry) for entry in data.get("slips", ()))
+        slips = tuple(slip for entry in data.get("slips", ()) for slip in _slips(entry))
         found = Profile(**head, entities=entities, activities=activities, tables=tables, slips=slips)
     except TypeError as error:
         raise ProfileInvalid(f"Profile '{name}' has a field that no profile has, or lacks one: {error}.") from error
@@ -129,6 +129,13 @@ def _entity(entry: dict[str, Any]) -> Entity:
 
 def _activity(entry: dict[str, Any]) -> Activity:
     return Activity(**{**entry, "peers": tuple(entry.get("peers", ()))})
+
+
+def _slips(entry: dict[str, Any]) -> list[Slip]:
+    """Return the slip of an entry, or that of each of its `tables`."""
+    tables = entry.get("tables")
+    rest = {key: value for key, value in entry.items() if key != "tables"}
+    return [_slip(entry)] if tables is None else [_slip({**rest, "table": table}) for table in tables]
 
 
 def _slip(entry: dict[str, Any]) -> Slip:
