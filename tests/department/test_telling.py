@@ -1,6 +1,7 @@
 """What a provider receives of a step or a film is what the tables of the statement list: no row less, none more."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -214,6 +215,7 @@ def test_a_statement_without_such_tables_lists_nothing():
 
 # ------------------------------------------------------------ films
 SESSION, FILM, GRAY, COLOR = (f"1.2.840.10008.5.1.1.{end}" for end in ("1", "2", "4", "4.1"))
+ANNOTATION = "1.2.840.10008.5.1.1.15"
 PRINT = {a.does: a for a in VEREOS.activities}["print"]
 
 
@@ -292,3 +294,38 @@ def test_collation_is_a_choice(collate, acted):
     assert report.is_printed
     assert printer.printed == acted
     assert [film.lut.shape for film in printer.films] == ["LIN OD", "LIN OD"]
+
+
+def annotated(profile, text):
+    """What the annotation boxes of one film are told, and the film."""
+    printer = RecordedFilms()
+    (activity,) = [a for a in profile.activities if a.does == "print"]
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        try:
+            assert print_films(
+                server.peer, profile, activity, phantoms.ct_series(1), layout="STANDARD\\1,1", texts=(text,)
+            ).is_printed
+        finally:
+            assert len(printer.came) in {0, 4}
+    return [dataset for uid, dataset in printer.came if uid == ANNOTATION], printer.films
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"), [("Film {film}", None), ("Müller {film}", "ISO_IR 100"), ("Иванов", "ISO_IR 144"), ("山田", "ISO_IR 192")]
+)
+def test_texts_of_a_film_are_written_in_a_set_of_the_statement(text, terms):
+    """Vitrea Read, Table 37: the first of its sets that has the text."""
+    ((told,), (film,)) = annotated(devices.profile("canon-vitrea-read"), text)
+    assert (told.get("SpecificCharacterSet"), film.texts) == (terms, (text.replace("{film}", "1"),))
+
+
+def test_a_film_whose_text_no_set_has_is_not_begun():
+    canon = devices.profile("canon-vitrea-read")
+    latin = [
+        replace(table, rows=table.rows[:2]) if table.kind == "character_sets" else table  # ISO_IR 100 and the default repertoire
+        for table in canon.tables
+    ]
+    latin = replace(canon, tables=tuple(latin))
+    assert len(annotated(latin, "Müller")[1]) == 1
+    with pytest.raises(InputError, match=r"has no character set for this text\. It has ISO_IR 100, the default .*\(Table 37\)"):
+        annotated(latin, "Иванов")

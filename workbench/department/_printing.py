@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from workbench import devices
 from workbench.department._filling import Filler, Row, of_rows
+from workbench.department._repertoire import character_set_for
 from workbench.department._step import Step, Subject
 from workbench.department._telling import keep_listed, message_rows
 from workbench.department.performed import Outcome, Told, counted
@@ -76,6 +77,11 @@ def print_films(
         Image Display Format (2010,0010).
     **printing
         Of :func:`workbench.network.print_images`: collate, lut, texts.
+
+    Raises
+    ------
+    InputError
+        If the system has no character set for its texts; nothing is printed then.
     """
     is_color = bool(_is_color(images[0]))
     spelled, printing["policy"] = spelling(profile, is_color=is_color), print_policy(profile, activity, is_color=is_color)
@@ -86,7 +92,8 @@ def print_films(
         )  # fmt: skip
     if _ANNOTATION in proposed:
         texts = printing.pop("texts", ("{film}",))
-        return filming.print_series(peer, images, layout=FilmBox(layout, annotation="LABEL"), texts=texts, **printing)
+        box, written = FilmBox(layout, annotation="LABEL"), _written(profile, texts)
+        return filming.print_series(peer, images, layout=box, texts=texts, spelling=written, **printing)
     return filming.print_series(peer, images, layout=layout, **printing)
 
 
@@ -163,6 +170,21 @@ def spelling(profile: Profile, *, is_color: bool) -> Spelling | None:
         return made
 
     return spelled
+
+
+def _written(profile: Profile, texts: Sequence[str]) -> Spelling:
+    """Return what has annotation boxes say the character set in which the system writes texts."""
+    said = character_set_for(profile, _ANNOTATION, texts, is_listed=False)
+
+    def written(sop_class_uid: str, attributes: Dataset) -> Dataset:
+        if sop_class_uid != _ANNOTATION or said is None:
+            return attributes
+        made = Dataset()
+        made.update(attributes)
+        made.SpecificCharacterSet = said.split("\\") if "\\" in said else said
+        return made
+
+    return written
 
 
 def _described(item: Dataset) -> Dataset:

@@ -158,8 +158,8 @@ def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     collate : bool
         Print the film session as a whole at its end, so that copies come one set after the other, rather than each film box.
     spelling : callable, optional
-        Called with the SOP class of a film session, film box or image box, and the attributes that it would get: returns those
-        that are sent instead. For a system that says other things than what is usual.
+        Called with the SOP class of a film session, film box, image box or annotation box, and the attributes that it would get:
+        returns those that are sent instead. For a system that says other things than what is usual.
     policy : PrintPolicy, optional
         What such a system asks besides, and what it does about statuses.
     cancel : callable, optional
@@ -308,7 +308,8 @@ class _Job:
             self._fail("annotation", f"the film has {len(uids)} annotation boxes for {len(self._texts)} texts")
         for position, (text, uid) in enumerate(zip(self._texts, uids, strict=False), start=1):
             attributes = text_attributes(text.replace("{film}", str(self._number))[:64], position)
-            self._expect("annotation", self._talk.set(ANNOTATION_BOX, ANNOTATION_BOX, uid, attributes), position)
+            asked = self._spelling(ANNOTATION_BOX, attributes)
+            self._expect("annotation", self._talk.set(ANNOTATION_BOX, ANNOTATION_BOX, uid, asked), position)
 
     def _print(self, step: str, sop_class_uid: str, instance_uid: str) -> None:
         self._stop_if_cancelled()
