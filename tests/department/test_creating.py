@@ -14,11 +14,13 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from workbench import files, phantoms
 from workbench.conformance import check, check_claims
+from workbench.department import Modality
 from workbench.department.creating import Step, buildable, create, not_yet
-from workbench.department.schedule import scheduled
+from workbench.department.schedule import registered, scheduled
 from workbench.devices import objects, profile, profiles
 from workbench.entities import Severity
 from workbench.errors import BuildRefused
+from workbench.network import store
 from workbench.quantification import suv, volume
 
 BEGAN = datetime(2026, 11, 21, 10, 30, 0)  # noqa: DTZ001 - DICOM has local times
@@ -56,11 +58,11 @@ def item():
 
 @pytest.fixture(scope="module")
 def images(item):
-    """CT images of a phantom with patient, study and request of the step: all that a workstation copies."""
+    """CT images as a department has them, here of the patient of the step."""
     made = create(profile(VEREOS), claimed_of(VEREOS, "Table 165"), Step(item, BEGAN, procedure_step_uid=STEP_UID))[:3]
-    for image, phantom in zip(made, phantoms.pet_ct().ct, strict=False):
+    for image, kept in zip(made, registered(phantoms.pet_ct().ct[:3]), strict=True):
         for element in item:
-            if element.keyword in dir(phantom):
+            if element.keyword in kept:
                 image[element.tag] = deepcopy(element)
     return tuple(made)
 
@@ -178,6 +180,14 @@ def test_a_name_is_never_lost_for_a_character_set_of_a_statement(item):
     file.seek(0)
     assert dcmread(file).PatientName == "Yamada^Tarou=山田^太郎"
     assert made("optos-v2-vantage", "Table 16", item)[0].SpecificCharacterSet == "ISO_IR 100"
+
+
+def test_what_a_system_receives_is_in_files_of_its_own(tmp_path):
+    with Modality("meddream-videostation").receiving(folder=tmp_path) as (server, archive):
+        sent = phantoms.fundus()
+        assert store(server.peer, [sent]).complete
+        meta = dcmread(archive.path(sent.SOPInstanceUID)).file_meta
+    assert (meta.ImplementationClassUID, meta.ImplementationVersionName) == IMPLEMENTATIONS["meddream-videostation"]
 
 
 # ------------------------------------------------------------ what it shows

@@ -18,7 +18,7 @@ from workbench.archive._shelf import Shelf
 from workbench.archive._store import digest, same_bytes, space_checked
 from workbench.entities import InstanceRef, ae_title_checked, uid_checked
 from workbench.errors import ArchiveError, AttributeUnusable, DatasetIncomplete, InstanceConflict, NotDicom
-from workbench.files import Part10, meta_bytes
+from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Part10, meta_bytes
 
 __all__ = ["Receiving"]
 
@@ -34,14 +34,22 @@ class Receiving:
     """
 
     def __init__(
-        self, shelf: Shelf, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
+        self,
+        shelf: Shelf,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        source_ae_title: str = "",
+        implementation: tuple[str, str] = (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME),
     ) -> None:
         self._shelf = shelf
         self._class = uid_checked(sop_class_uid, name="SOP Class UID (0008,0016)")
         self._uid = uid_checked(sop_instance_uid, name="SOP Instance UID (0008,0018)")
         self._syntax = uid_checked(transfer_syntax_uid, name="Transfer Syntax UID (0002,0010)")
         self._source = _ae_title(source_ae_title)
-        self._buffer = bytearray(meta_bytes(self._class, self._uid, self._syntax, source_ae_title=self._source))
+        names = (self._class, self._uid, self._syntax)
+        self._buffer = bytearray(meta_bytes(*names, source_ae_title=self._source, implementation=implementation))
         self._offset = self.size_bytes = len(self._buffer)
         self._descriptor = -1
         self._temporary = ""

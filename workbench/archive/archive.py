@@ -23,7 +23,7 @@ from workbench.archive._shelf import Shelf
 from workbench.archive._store import Durability
 from workbench.entities import Finding, Findings, InstanceRef, Reference, Rows, Severity, html_table, uid_checked
 from workbench.errors import AttributeUnusable, InstanceNotFound, QueryKeyInvalid
-from workbench.files import Limits, Part10, read
+from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Limits, Part10, read
 from workbench.standard import UNIQUE_KEYS
 
 if TYPE_CHECKING:
@@ -95,6 +95,9 @@ class Archive:
         included, since the whole file has its name by then; what the operating system has not yet written is lost
         if the power fails. ``"power"``: a loss of power too: file and folder are synchronized (fsync) before the
         instance counts as added, which costs some milliseconds each.
+    implementation : tuple of str
+        Implementation Class UID and Version Name that its files name as who wrote them: by default this library, otherwise the
+        system that the archive is part of.
 
     Notes
     -----
@@ -114,11 +117,17 @@ class Archive:
     Counts(patients=0, studies=0, series=0, instances=0)
     """
 
-    def __init__(self, root: Path | str, *, durability: Durability = "process") -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        durability: Durability = "process",
+        implementation: tuple[str, str] = (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME),
+    ) -> None:
         if durability not in get_args(Durability):
             raise AttributeUnusable(f"durability is 'process' or 'power', not {durability!r}.")
         self.root = Path(root).absolute()
-        self.durability = durability
+        self.durability, self._implementation = durability, implementation
         self._shelf = Shelf(self.root, durability=durability)
         self._finalizer = weakref.finalize(self, self._shelf.close)
 
@@ -200,6 +209,7 @@ class Archive:
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
             source_ae_title=source_ae_title,
+            implementation=self._implementation,
         )
 
     # ------------------------------------------------------------ finding

@@ -14,9 +14,10 @@ from workbench.department.performed import Outcome, Told, counted
 from workbench.devices import Entity, Profile
 from workbench.entities import InstanceRef, Peer, StudyRef, Timeouts
 from workbench.errors import InputError
+from workbench.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workbench.network import CommitmentReports, QueryOptions, QueryPolicy, Server, find, free_port, retrieve
 
-__all__ = ["accepting", "answered", "provider", "query_policy"]
+__all__ = ["accepting", "answered", "implementation_of", "provider", "query_policy"]
 
 #: Features of tables of extended negotiation, as the first words of their names.
 _FEATURES = {"relational": "relational", "date-time": "date_time", "fuzzy": "fuzzy", "timezone": "time_zone"}
@@ -73,6 +74,13 @@ def query_policy(profile: Profile, entity: str) -> QueryPolicy:
         and (operation := _OPERATIONS.get(table.uid) or ("STORE" if not table.uid and table.activity in stores else ""))
     }
     return QueryPolicy(grants=grants, keys=keys if known else None, statuses=statuses or None)
+
+
+def implementation_of(entity: Entity) -> tuple[str, str]:
+    """Return Implementation Class UID and Version Name of an entity: those of this library where its statement gives none."""
+    if entity.implementation_class_uid is None:
+        return IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+    return entity.implementation_class_uid, entity.implementation_version_name or ""
 
 
 def provider(

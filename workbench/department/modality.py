@@ -31,7 +31,7 @@ from workbench.department._asking import (
 from workbench.department._committing import committed, report_policy
 from workbench.department._fetching import fetched
 from workbench.department._printing import printable, printed
-from workbench.department._providing import accepting, answered, provider
+from workbench.department._providing import accepting, answered, implementation_of, provider
 from workbench.department._settings import configured_syntaxes
 from workbench.department._telling import step_begun, step_ended
 from workbench.department._writing import beyond
@@ -292,7 +292,7 @@ class Modality:
         entity = accepting(self.profile, entity_id)
         with (
             tempfile.TemporaryDirectory(prefix="workbench-") as temporary,
-            Archive(folder or temporary) as archive,
+            Archive(folder or temporary, implementation=implementation_of(entity)) as archive,
             provider(
                 self.profile, archive, entity=entity, ae_title=self._title(entity), activity=activity, port=port, known=known,
                 reports=self.reports,

@@ -151,7 +151,14 @@ def _without_meta(head: bytes, file: io.BytesIO | io.FileIO, size: int, path: Pa
     )
 
 
-def meta_bytes(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, *, source_ae_title: str = "") -> bytes:
+def meta_bytes(
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    *,
+    source_ae_title: str = "",
+    implementation: tuple[str, str] = (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME),
+) -> bytes:
     """Return preamble, prefix and file meta information, ready to be followed by the bytes of a dataset.
 
     Parameters
@@ -160,6 +167,8 @@ def meta_bytes(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: s
         Of the dataset that will follow.
     source_ae_title : str
         Who sent it (0002,0016); left out where empty.
+    implementation : tuple of str
+        Implementation Class UID and Version Name (0002,0012), (0002,0013) of who writes the file; a name that is empty is left out.
 
     Raises
     ------
@@ -176,8 +185,9 @@ def meta_bytes(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: s
     body += _element(0x0002, b"UI", _uid_bytes(sop_class_uid, "Media Storage SOP Class UID (0002,0002)"))
     body += _element(0x0003, b"UI", _uid_bytes(sop_instance_uid, "Media Storage SOP Instance UID (0002,0003)"))
     body += _element(0x0010, b"UI", _uid_bytes(transfer_syntax_uid, "Transfer Syntax UID (0002,0010)"))
-    body += _element(0x0012, b"UI", _uid_bytes(IMPLEMENTATION_CLASS_UID, "Implementation Class UID (0002,0012)"))
-    body += _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode().ljust(len(IMPLEMENTATION_VERSION_NAME) + 1 & ~1))
+    body += _element(0x0012, b"UI", _uid_bytes(implementation[0], "Implementation Class UID (0002,0012)"))
+    if name := implementation[1]:
+        body += _element(0x0013, b"SH", name.encode().ljust(len(name) + 1 & ~1))
     if source_ae_title:
         title = ae_title_checked(source_ae_title).encode()
         body += _element(0x0016, b"AE", title + b" " * (len(title) % 2))
