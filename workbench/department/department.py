@@ -19,7 +19,7 @@ from workbench import devices, phantoms
 from workbench.archive import Archive
 from workbench.department.modality import Modality
 from workbench.department.schedule import scheduled
-from workbench.entities import Peer, html_safe
+from workbench.entities import Peer, counted, html_safe
 from workbench.errors import ServerRefused
 from workbench.network import Commitment, Printer, ProcedureSteps, Server, Worklist
 
@@ -171,7 +171,8 @@ class Department:
             return "<p><b>Department</b>: stopped</p>"
         counts = self.archive.counts()
         return (
-            f"<p><b>Department</b>: {html_safe(self.peer)}, with {counts.patients} patients, {counts.studies} studies, "
-            f"{counts.series} series, {counts.instances} instances; {html_safe(self.peers['ris'])} with {len(self.worklist)} "
-            f"scheduled steps; {html_safe(self.peers['printer'])}</p>"
+            f"<p><b>Department</b>: {html_safe(self.peer)}, with {counted(counts.patients, 'patient')}, "
+            f"{counted(counts.studies, 'study')}, {counts.series} series, {counted(counts.instances, 'instance')}; "
+            f"{html_safe(self.peers['ris'])} with {counted(len(self.worklist), 'scheduled step')}; "
+            f"{html_safe(self.peers['printer'])}</p>"
         )

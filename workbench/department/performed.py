@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar
 
-from workbench.entities import Rows
+from workbench.entities import Rows, counted
 
 __all__ = ["Activities", "Done", "NotHere", "Outcome", "Told", "counted"]
 
@@ -119,15 +119,3 @@ class NotHere(Exception):
 
     def __init__(self, role: str) -> None:
         super().__init__(f"No {_CALLED.get(role, role)} was given.")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "study"), counted(2, "study")
-    ('1 study', '2 studies')
-    """
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"

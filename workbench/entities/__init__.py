@@ -14,7 +14,7 @@ from workbench.entities.references import InstanceRef, PatientRef, Reference, Se
 from workbench.entities.rows import Rows
 from workbench.entities.terminal import text_table
 from workbench.entities.text import ESCAPED_BYTES as ESCAPED_BYTES
-from workbench.entities.text import cell_safe, html_safe, html_table, plain
+from workbench.entities.text import cell_safe, counted, html_safe, html_table, plain
 
 __all__ = [
     "Calling",
@@ -47,6 +47,7 @@ __all__ = [
     "Vertex",
     "ae_title_checked",
     "cell_safe",
+    "counted",
     "html_safe",
     "html_table",
     "implementation_checked",

@@ -7,7 +7,7 @@ Does not know: DICOM, tables, files.
 import html
 import re
 
-__all__ = ["ESCAPED_BYTES", "cell_safe", "html_safe", "html_table", "plain"]
+__all__ = ["ESCAPED_BYTES", "cell_safe", "counted", "html_safe", "html_table", "plain"]
 
 #: The first of 256 private characters that stand for bytes that could not be decoded.
 ESCAPED_BYTES = 0xEF00
@@ -63,6 +63,18 @@ def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int =
     more = f"<p>… and {html_safe(f'{len(rows) - limit} more{rest}')}</p>" if len(rows) > limit else ""
     title = f"<caption style='text-align:left'>{html_safe(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "study"), counted(2, "study"), counted(2, "series")
+    ('1 study', '2 studies', '2 series')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else noun if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def cell_safe(value: object) -> object:

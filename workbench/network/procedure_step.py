@@ -15,7 +15,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from workbench.entities import InstanceRef, Peer, html_safe, plain, uid_checked
+from workbench.entities import InstanceRef, Peer, counted, html_safe, plain, uid_checked
 from workbench.errors import AttributeUnusable, InputError
 from workbench.files import character_sets
 from workbench.network import contexts
@@ -82,8 +82,9 @@ class ProcedureStep:
 
     def _repr_html_(self) -> str:
         series = len(self.attributes.get("PerformedSeriesSequence") or ())
+        has = f"{counted(series, 'series')}, {counted(self.instances, 'instance')}"
         return (
-            f"<p><b>Performed procedure step</b> {html_safe(self.status)}: {series} series, {self.instances} instances<br>"
+            f"<p><b>Performed procedure step</b> {html_safe(self.status)}: {has}<br>"
             f"<code>{html_safe(self.sop_instance_uid)}</code></p>"
         )
 
