@@ -19,10 +19,10 @@ from workbench.department import Modality, Outcome
 from workbench.department._asking import asked, keeping_on, verified, worklist_keys
 from workbench.devices import Policy
 from workbench.entities import Peer, Timeouts
-from workbench.errors import AssociationRejected, InputError, PeerUnreachable
+from workbench.errors import AssociationRejected, InputError, PeerUnknown, PeerUnreachable
 from workbench.files import character_sets
 from workbench.network import Server, StoreOutcome, Worklist, free_port, store, trace
-from workbench.phantoms import ct_series
+from workbench.phantoms import ct_series, fundus
 
 PATIENT_FIND, STUDY_FIND = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
 STUDY_MOVE, WORKLIST = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.31"
@@ -354,7 +354,40 @@ def test_answers_without_their_unique_keys_are_no_reason_to_fall(answering):
 
     scanner = Modality("philips-vereos", archive=answering(nameless, STUDY_FIND), known_to=lambda _: None)
     done = scanner.perform(activity("philips-vereos", "retrieve"))
-    assert (done.count, done.message) == (0, "There is nothing to fetch.")
+    why = "none of 1 studies has a series of CT images (no modality is told)"
+    assert (done.count, done.message) == (0, f"There is nothing to fetch: {why}.")
+
+
+def test_why_nothing_is_fetched_is_told(tmp_path):
+    with Archive(tmp_path) as archive, Server(archive, ae_title="ARCHIVE") as server:
+        scanner = Modality("philips-vereos", archive=server.peer, known_to=server.know)
+        retrieving = activity("philips-vereos", "retrieve")
+        assert scanner.perform(retrieving).message == "There is nothing to fetch: no study was found."
+        archive.add(fundus())
+        told = scanner.perform(retrieving).message
+    assert told == "There is nothing to fetch: none of 1 studies has a series of CT images (there are OP)."
+
+
+def test_peers_are_what_they_are_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    with Archive(tmp_path / "archive") as archive, Server(archive) as server:
+        system = Modality("optos-v2-vantage", archive=f"WORKBENCH@127.0.0.1:{server.port}")
+        system.perform(activity("optos-v2-vantage", "acquire"))
+        assert system.perform(activity("optos-v2-vantage", "store")).outcome is Outcome.DONE
+    with pytest.raises(PeerUnknown, match="no peer 'pacs'"):
+        Modality("optos-v2-vantage", archive="pacs")
+    with pytest.raises(InputError, match="not a int"):
+        Modality("optos-v2-vantage", ris=5)
+
+
+def test_a_worklist_without_items_is_told_with_what_was_asked():
+    """And that who is in the images then is nobody who was scheduled."""
+    with Server(None, ae_title="RIS", providers=[Worklist()]) as server:
+        system = Modality("optos-v2-vantage", ris=server.peer)
+        asked = system.perform(activity("optos-v2-vantage", "worklist"))
+        made = system.perform(activity("optos-v2-vantage", "acquire"))
+    assert asked.message.startswith("0 items scheduled for what was asked: Scheduled Station AE Title 'OPTOS-WRKQRY'.")
+    assert "No item was scheduled: the patient is the phantom's." in made.message
 
 
 # ---------------------------------------------------------------- several queries of a worklist

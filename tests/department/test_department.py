@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from workbench import phantoms
 from workbench.department import Department
-from workbench.errors import ServerRefused, WorkbenchError
+from workbench.errors import InputError, ServerRefused, WorkbenchError
 from workbench.network import echo, find
 
 
@@ -131,3 +131,16 @@ def test_it_ends_with_its_process(then, number, tmp_path):
         assert echo(next_one.peer)
     process.stdin.close()
     process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"instances": "foo"}, "instances of a department are datasets, .* not a str"),
+        ({"instances": [], "items": "nofile.csv"}, "nofile.csv can't be read: No such file"),
+        ({"instances": [], "items": 5}, "A worklist is made of a DataFrame, the path of a CSV file, or several items"),
+    ],
+)
+def test_what_no_department_is_made_of(given, said):
+    with pytest.raises(InputError, match=said):
+        Department(**given)

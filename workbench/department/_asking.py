@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, TypeVar, cast
 
+from pydicom.datadict import dictionary_description, keyword_for_tag
+
 from workbench import devices
 from workbench.department._repertoire import character_set_for
 from workbench.devices import Entity, Key, Policy, Profile
-from workbench.entities import Calling, InstanceRef, Peer, SeriesRef, Timeouts
+from workbench.entities import Calling, InstanceRef, Peer, SeriesRef, Timeouts, plain
 from workbench.errors import AssociationRejected, InputError, NetworkError
 from workbench.network import EchoReport, Found, QueryOptions, Sending, echo, find, worklist
 from workbench.standard import WORKLIST, Level, Model, storage_classes
@@ -22,6 +24,7 @@ __all__ = [
     "a_series",
     "as_system",
     "asked",
+    "asked_by",
     "deadline",
     "keeper_of",
     "keeping_on",
@@ -37,6 +40,11 @@ _T = TypeVar("_T")
 _PATIENT_ROOT_FIND, _STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
 _STATION, _MODALITY = "(0040,0100).(0040,0001)", "(0040,0100).(0008,0060)"
 _STUDY_UID, _SERIES_UID = "(0020,000D)", "(0020,000E)"
+#: Keys of a worklist that say nothing of a patient.
+_OPEN = frozenset({
+    "ScheduledStationAETitle", "ScheduledStationName", "Modality", "ScheduledProcedureStepStartDate",
+    "ScheduledProcedureStepStartTime",
+})  # fmt: skip
 _START_DATE, _NAME = "(0040,0100).(0040,0002)", "(0010,0010)"
 _CHARACTER_SET = "(0008,0005)"
 _NOT_KEYS = frozenset({"(0008,0052)", _CHARACTER_SET})  # the level, and how the others are encoded
@@ -218,15 +226,21 @@ def offered(profile: Profile, activity: devices.Activity) -> QueryOptions:
     return QueryOptions(**proposed)
 
 
-def a_series(profile: Profile, activity: devices.Activity, peer: Peer) -> tuple[SeriesRef, list[InstanceRef]] | None:
-    """Return a series of CT images that a peer has, which is what a viewer opens, and what is in it: level by level."""
-    for study in asked(profile, activity, peer, level="STUDY")[0]:
+def a_series(profile: Profile, activity: devices.Activity, peer: Peer) -> tuple[SeriesRef, list[InstanceRef]] | str:
+    """Return a series of CT images that a peer has, which is what a viewer opens, and what is in it: level by level.
+
+    Where it has none, return why, with no more than what modalities there are.
+    """
+    studies, seen = asked(profile, activity, peer, level="STUDY")[0], set[str]()
+    for study in studies:
         modalities = study.get("ModalitiesInStudy")
-        is_other = modalities and "CT" not in ([modalities] if isinstance(modalities, str) else list(modalities))
-        if is_other or not study.get("StudyInstanceUID"):
+        listed = {modalities} if isinstance(modalities, str) else {str(each) for each in modalities or ()}
+        seen |= listed
+        if (listed - {""} and "CT" not in listed) or not study.get("StudyInstanceUID"):
             continue
         above = {_STUDY_UID: str(study.StudyInstanceUID)}
         for series in asked(profile, activity, peer, level="SERIES", values=above)[0]:
+            seen.add(str(series.get("Modality") or ""))
             if series.get("Modality") == "CT" and series.get("SeriesInstanceUID"):
                 uids = above[_STUDY_UID], str(series.SeriesInstanceUID)
                 images = asked(profile, activity, peer, level="IMAGE", values=above | {_SERIES_UID: uids[1]})[0]
@@ -235,7 +249,10 @@ def a_series(profile: Profile, activity: devices.Activity, peer: Peer) -> tuple[
                     for image in images
                     if image.get("SOPInstanceUID")
                 ]
-    return None
+    if not studies:
+        return "no study was found"
+    known = ", ".join(plain(each)[:16] for each in sorted(seen - {""}))
+    return f"none of {len(studies)} studies has a series of CT images ({f'there are {known}' if known else 'no modality is told'})"
 
 
 # ---------------------------------------------------------------- the worklist
@@ -281,6 +298,22 @@ def worklist_keys(
     policy = profile.entity(entity).policy_of("worklist")
     keys = dict.fromkeys(rows) | {path: _wild(rows[path], value, policy) for path, value in wanted.items()}
     return _leaves(keys)
+
+
+def asked_by(keys: Mapping[str, Any]) -> str:
+    """Return by which keys a worklist is asked: the values of those that name no patient.
+
+    Examples
+    --------
+    >>> asked_by({"(0040,0100).(0008,0060)": "OP", "(0010,0010)": "DOE*", "(0010,0020)": None})
+    "Modality 'OP', Patient's Name"
+    """
+    told = []
+    for path, value in keys.items():
+        if value not in (None, ""):
+            tag = int(path.rpartition(".")[2].strip("()").replace(",", ""), 16)
+            told.append(f"{dictionary_description(tag)}{f' {plain(str(value))!r}' if keyword_for_tag(tag) in _OPEN else ''}")
+    return ", ".join(told)
 
 
 def _can_be_asked(profile: Profile, rows: Mapping[str, Key], given: set[str], query: str) -> None:

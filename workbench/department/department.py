@@ -20,7 +20,7 @@ from workbench.archive import Archive
 from workbench.department.modality import Modality
 from workbench.department.schedule import scheduled
 from workbench.entities import Peer, counted, html_safe
-from workbench.errors import ServerRefused
+from workbench.errors import InputError, ServerRefused
 from workbench.network import Commitment, Printer, ProcedureSteps, Server, Worklist
 
 __all__ = ["Department"]
@@ -88,7 +88,7 @@ class Department:
         try:
             self.archive = Archive(self.folder)
             for dataset in phantoms.everything() if instances is None else instances:
-                self.archive.add(dataset)
+                self.archive.add(_dataset(dataset))
             systems = devices.profiles()
             self.worklist = Worklist(scheduled(systems.values()) if items is None else items)  # type: ignore[arg-type]
             self.steps, self.printer = ProcedureSteps(self.worklist), Printer()
@@ -176,3 +176,10 @@ class Department:
             f"{html_safe(self.peers['ris'])} with {counted(len(self.worklist), 'scheduled step')}; "
             f"{html_safe(self.peers['printer'])}</p>"
         )
+
+
+def _dataset(given: object) -> Dataset:
+    if not isinstance(given, Dataset):
+        kind = type(given).__name__
+        raise InputError(f"instances of a department are datasets, such as those of workbench.phantoms, not a {kind}.")
+    return given

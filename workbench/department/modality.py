@@ -22,6 +22,7 @@ from workbench.department._asking import (
     a_series,
     as_system,
     asked,
+    asked_by,
     deadline,
     keeper_of,
     scheduled_items,
@@ -46,6 +47,7 @@ from workbench.network import (
     Sending,
     Server,
     StoreReport,
+    as_peer,
     echo,
     free_port,
     procedure_step,
@@ -69,11 +71,11 @@ class Modality:
     ----------
     profile : Profile or str
         Which system, or its profile's name.
-    archive : Peer, optional
-        Where it sends, asks and fetches, and who commits.
-    ris : Peer, optional
+    archive : Peer or str, optional
+        A peer, its name in the address book, or ``AETITLE@HOST:PORT``: where it sends, asks and fetches, and who commits.
+    ris : Peer or str, optional
         Who keeps the worklist and is told of performed steps.
-    printer : Peer, optional
+    printer : Peer or str, optional
         Where it prints.
     known_to : callable, optional
         Called with a :class:`Peer` of this system before somebody is asked to send to it: the archive has to know it.
@@ -113,16 +115,17 @@ class Modality:
         self,
         profile: Profile | str,
         *,
-        archive: Peer | None = None,
-        ris: Peer | None = None,
-        printer: Peer | None = None,
+        archive: Peer | str | None = None,
+        ris: Peer | str | None = None,
+        printer: Peer | str | None = None,
         known_to: Callable[[Peer], object] | None = None,
         port: int = 0,
         listen: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.profile = devices.profile(profile) if isinstance(profile, str) else profile
-        self.archive, self.ris, self.printer, self.known_to = archive, ris, printer, known_to
+        self.archive, self.ris, self.printer = (None if who is None else as_peer(who) for who in (archive, ris, printer))
+        self.known_to = known_to
         self.port, self.listen = port, listen
         self._syntaxes = configured_syntaxes(self.profile, settings or {})
         self.found: Found | None = None
@@ -135,7 +138,7 @@ class Modality:
         self.made: list[Dataset] = []
         self.fetched: list[Dataset] = []
         self._step: procedure_step.ProcedureStep | None = None
-        self._not_begun = self._began_with = ""
+        self._not_begun = self._began_with = self._asked_by = ""
         self._began, self._study_uid = datetime.now(), generate_uid()  # noqa: DTZ005 - DICOM has local times
 
     def __repr__(self) -> str:
@@ -192,12 +195,12 @@ class Modality:
         )  # fmt: skip
 
     # ------------------------------------------------------------ the activities
-    def ask(self, peer: Peer, entity: str = "", *, query: str = "", values: Mapping[str, Any] | None = None) -> Found:
+    def ask(self, peer: Peer | str, entity: str = "", *, query: str = "", values: Mapping[str, Any] | None = None) -> Found:
         """Ask the worklist for what the system asks, and nothing else.
 
         Parameters
         ----------
-        peer : Peer
+        peer : Peer or str
             Who keeps it.
         entity : str
             Which entity asks; by default the one that the profile names.
@@ -218,9 +221,10 @@ class Modality:
         InputError
             If it has no worklist or no such query, does not match by a key, or keys of two queries are mixed.
         """
-        entity = entity or self._entity_of("worklist")
+        peer, entity = as_peer(peer), entity or self._entity_of("worklist")
         keys = worklist_keys(self.profile, entity, title=self._title(self.profile.entity(entity)), query=query, values=values)
         policy, peer = self.profile.entity(entity).policy_of("worklist"), self._as(entity, peer, self._named("worklist"))
+        self._asked_by = asked_by(keys)
         found = scheduled_items(self.profile, entity, peer, keys)
         return self._readable(found) if policy.unsupported_character_set == "discard" else found
 
@@ -310,7 +314,10 @@ class Modality:
         peer = self._needed("ris")
         self.found = self.ask(peer, activity.entity)
         self.item = self.found[0] if self.found else None
-        return Told(Outcome.DONE, len(self.found), f"{counted(len(self.found), 'item')} scheduled.", peer.ae_title)
+        said = f"{counted(len(self.found), 'item')} scheduled"
+        if not self.found:
+            said += f" for what was asked: {self._asked_by}" if self._asked_by else ", whatever was asked for"
+        return Told(Outcome.DONE, len(self.found), f"{said}.", peer.ae_title)
 
     def _acquire(self, activity: Activity) -> Told:
         entity, begun = self._entity_of("step"), ""
@@ -321,8 +328,17 @@ class Modality:
             except (InputError, NetworkError) as error:  # what is to be acquired is acquired all the same
                 self._not_begun = f" The step could not be begun: {error}"
         made, refused = self._created(activity.name)
-        told = [f"{begun}{counted(len(made), 'instance')} made.{self._not_begun}", beyond(self.profile, made), *map(str, refused)]
+        whose = " No item was scheduled: the patient is the phantom's." if self._is_nobody(made) else ""
+        told = [
+            f"{begun}{counted(len(made), 'instance')} made.{whose}{self._not_begun}",
+            beyond(self.profile, made),
+            *map(str, refused),
+        ]
         return Told(Outcome.FAILED if refused else Outcome.DONE, len(made), " ".join(filter(None, told)))
+
+    def _is_nobody(self, made: list[Dataset]) -> bool:
+        """Whether what was made is of no patient that was scheduled or fetched, where the system asks a worklist."""
+        return bool(made and self._named("worklist")) and self.item is None and not self.fetched
 
     def _store(self, activity: Activity) -> Told:
         peer = self._needed("archive")
@@ -377,8 +393,8 @@ class Modality:
             return Told(Outcome.NOT_HERE, 0, "The archive does not know where this system is.")
         querying = next(each for each in self.profile.activities if each.does == "query")
         wanted = a_series(self.profile, querying, self._as(querying.entity, archive, querying.name))
-        if wanted is None:
-            return Told(Outcome.NOTHING, 0, "There is nothing to fetch.", archive.ae_title)
+        if isinstance(wanted, str):
+            return Told(Outcome.NOTHING, 0, f"There is nothing to fetch: {wanted}.", archive.ae_title)
         peer, port = self._as(activity.entity, archive, activity.name), self.port or free_port()
         keeper = keeper_of(self.profile)
         title = self._title(keeper) if keeper else peer.calling_ae_title

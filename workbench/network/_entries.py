@@ -7,7 +7,7 @@ Does not know: how a worklist is asked.
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +47,9 @@ def items_of(scheduled: Any) -> Iterator[Dataset]:
         for number, (line, row) in enumerate(_of_file(Path(scheduled)), start=1):
             yield item_of(row, number, where=f"{Path(scheduled).name}, line {line}")
         return
+    if not isinstance(scheduled, Iterable) or isinstance(scheduled, bytes):
+        kind = type(scheduled).__name__
+        raise InputError(f"A worklist is made of a DataFrame, the path of a CSV file, or several items, not of a {kind}.")
     entries = _of_frame(scheduled) if hasattr(scheduled, "to_dict") and hasattr(scheduled, "columns") else scheduled
     for number, entry in enumerate(entries, start=1):
         yield item_of(entry, number)
@@ -116,7 +119,7 @@ def _plain(value: Any, keyword: str) -> Any:
             raise InputError(f"{keyword} is a number, which has no leading zeros: pass text such as '093000', or a time.")
         value = str(value)
     if representation == "DA" and not isinstance(value, date) and not (isinstance(value, str) and value.strip().isdecimal()):
-        raise InputError(f"{keyword} of an item is one date, as text YYYYMMDD or a date (PS3.5 6.2).")
+        raise InputError(f"{keyword} of an item is one date, as text YYYYMMDD (20261121) or a date (PS3.5 6.2).")
     if representation == "TM" and isinstance(value, tuple | str) and "-" in value:
         raise InputError(f"{keyword} of an item is one time, as text HHMMSS or a time (PS3.5 6.2).")
     return value
@@ -173,7 +176,10 @@ def _of_file(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _text(path: Path) -> str:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path.name} can't be read: {error.strerror}.") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -190,7 +190,7 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     if time_zone:
         offset_minutes(time_zone)
         options = replace(options, time_zone=True)
-    keys, times = _without_times(keys or {}) if options.date_time else (keys, {})
+    keys, times = _without_times(keys) if options.date_time and isinstance(keys, Mapping) else (keys, {})
     identifier = query_identifier(model, level, keys, relational=options.relational or via == "web", only=only)
     for keyword, text in times.items():
         setattr(identifier, keyword, text)

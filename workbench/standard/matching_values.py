@@ -8,11 +8,12 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from workbench.entities import uid_checked
 from workbench.errors import QueryKeyInvalid, UidInvalid
 
-__all__ = ["matching_value"]
+__all__ = ["matching_value", "named_keys"]
 
 _WILD = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))  # PS3.4 C.2.2.2.4
 _LONGEST: Mapping[str, int] = MappingProxyType(
@@ -67,6 +68,24 @@ def matching_value(keyword: str, representation: str, value: object) -> str:
     if representation in _NUMBERS:
         return _number(keyword, representation, text)
     return text
+
+
+def named_keys(keys: object) -> Mapping[str, Any]:
+    """Return the keys of a query, which are a mapping of keywords to values.
+
+    Raises
+    ------
+    QueryKeyInvalid
+        If they are something else.
+    """
+    if keys is None:
+        return {}
+    if not isinstance(keys, Mapping):
+        kind = type(keys).__name__
+        raise QueryKeyInvalid(
+            f"Keys are a mapping of keywords to values, such as {{'Modality': 'CT'}}, not a {kind} (PS3.4 C.2.2.2)."
+        )
+    return keys
 
 
 def _invalid(keyword: str, representation: str, what: str) -> QueryKeyInvalid:
@@ -167,6 +186,8 @@ def _ordered(keyword: str, first: str, last: str) -> str:
 
 def _one(keyword: str, representation: str, value: object) -> str:
     text = _formatted(representation, value)
+    if representation == "DA" and re.fullmatch(r"\d{8}", text, re.ASCII) and not _is_date(text):
+        raise QueryKeyInvalid(f"{keyword} (DA) has the form YYYYMMDD but is no date: there is no such month or day (PS3.5 6.2).")
     if not _CHECKS[representation](text):
         shape = _SHAPES[representation]
         raise QueryKeyInvalid(

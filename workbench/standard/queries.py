@@ -18,7 +18,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_keyword, dictionary_VR, keyword_dict, tag_for_keyword
 
 from workbench.errors import QueryKeyInvalid
-from workbench.standard.matching_values import matching_value
+from workbench.standard.matching_values import matching_value, named_keys
 
 __all__ = ["UNIQUE_KEYS", "Level", "Model", "QueryKey", "keyword_of", "place", "query_identifier", "query_keys", "steps"]
 
@@ -173,7 +173,7 @@ def query_identifier(
     if not only:
         _add_defaults(identifier, model, level)
     is_ascii, given = True, set()
-    for name, value in (keys or {}).items():
+    for name, value in named_keys(keys).items():
         path = [keyword_of(part) for part in steps(name)]
         if path == ["QueryRetrieveLevel"] and value == level:
             continue

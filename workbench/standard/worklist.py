@@ -16,6 +16,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 
 from workbench.errors import QueryKeyInvalid
+from workbench.standard.matching_values import named_keys
 from workbench.standard.queries import keyword_of, place, steps
 
 __all__ = ["WORKLIST", "worklist_identifier", "worklist_path"]
@@ -96,7 +97,7 @@ def worklist_identifier(keys: Mapping[str, Any] | None = None, *, only: bool = F
             for keyword in (name for name, kind in names.items() if not kind.endswith("3")):
                 setattr(target, keyword, [] if dictionary_VR(keyword) == "SQ" else None)
     identifier.ScheduledProcedureStepSequence = [step]
-    texts = [place(identifier, worklist_path(name, strict=not only), value) for name, value in (keys or {}).items()]
+    texts = [place(identifier, worklist_path(name, strict=not only), value) for name, value in named_keys(keys).items()]
     if not all(map(str.isascii, texts)):
         identifier.SpecificCharacterSet = "ISO_IR 192"
     return identifier
