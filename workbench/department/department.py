@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from workbench import devices, phantoms
 from workbench.archive import Archive
 from workbench.department.modality import Modality
-from workbench.department.schedule import scheduled
+from workbench.department.schedule import registered, scheduled
 from workbench.entities import Peer, counted, html_safe
 from workbench.errors import InputError, ServerRefused
 from workbench.network import Commitment, Printer, ProcedureSteps, Server, Worklist
@@ -36,7 +36,8 @@ class Department:
     folder : Path or str, optional
         Where the archive is kept; by default a temporary folder that goes with the department.
     instances : iterable of Dataset, optional
-        What is in the archive from the start; by default all phantoms of :func:`workbench.phantoms.everything`.
+        What is in the archive from the start; by default all phantoms of :func:`workbench.phantoms.everything`,
+        with more of their patients, as registered.
     ae_title : str
         What the archive calls itself.
     port : int
@@ -87,7 +88,7 @@ class Department:
         self._servers: list[Server] = []
         try:
             self.archive = Archive(self.folder)
-            for dataset in phantoms.everything() if instances is None else instances:
+            for dataset in registered(phantoms.everything()) if instances is None else instances:
                 self.archive.add(_dataset(dataset))
             systems = devices.profiles()
             self.worklist = Worklist(scheduled(systems.values()) if items is None else items)  # type: ignore[arg-type]

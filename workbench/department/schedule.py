@@ -1,10 +1,11 @@
-"""What is scheduled in the department: worklist items for systems, of patients who do not exist.
+"""What is scheduled in the department: worklist items for systems, of patients who do not exist; and how patients are registered.
 
-Knows: which system is expected to do what, and what an order holds.
+Knows: which system is expected to do what, what an order holds, and what registration knows of a patient.
 Does not know: who asks for it, what becomes of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from datetime import date
 
 from pydicom.dataset import Dataset
@@ -14,7 +15,7 @@ from workbench.devices import Profile, objects, repertoire
 from workbench.entities import Code
 from workbench.standard import coded
 
-__all__ = ["scheduled"]
+__all__ = ["registered", "scheduled"]
 
 _Person = tuple[str, str, str, str, int]
 #: Name, identifier, birth date, sex and weight in kg.
@@ -61,6 +62,20 @@ def scheduled(profiles: Iterable[Profile], *, day: date | None = None) -> list[D
     return [_item(profile, entity, number, day, people[number]) for number, (profile, entity) in enumerate(asking)]
 
 
+def registered(datasets: Iterable[Dataset]) -> Iterator[Dataset]:
+    """Yield copies of objects with what a department knows of their patients beside the objects: workstations copy that."""
+    for dataset in datasets:
+        made = deepcopy(dataset)
+        _register(made)
+        yield made
+
+
+def _register(dataset: Dataset) -> None:
+    """Add issuer, other identifiers and names, time of birth, ethnic group and comments (PS3.3 C.7.1.1)."""
+    dataset.IssuerOfPatientID, dataset.OtherPatientIDs, dataset.PatientBirthTime = "REGISTRY", f"OLD-{dataset.PatientID}", "0830"
+    dataset.OtherPatientNames, dataset.EthnicGroup, dataset.PatientComments = "Also^Known", "Not stated", "Does not exist"
+
+
 def _can_write(profile: Profile, name: str) -> bool:
     """Whether every object of a system may hold a name: one that is not ASCII needs more than the default repertoire."""
     return name.isascii() or all(any(repertoire(profile, one.uid)) for one in objects(profile))
@@ -72,13 +87,8 @@ def _item(profile: Profile, entity: str, number: int, day: date, person: _Person
     item, step, study = Dataset(), Dataset(), Dataset()
     item.SpecificCharacterSet = "ISO_IR 100"
     item.PatientName, item.PatientID, item.PatientBirthDate, item.PatientSex = name, patient_id, birth_date, sex
-    item.PatientWeight, item.PatientSize, item.IssuerOfPatientID = weight, 1.7, "WORKBENCH"
-    item.PatientBirthTime, item.OtherPatientIDs = "0830", f"OLD-{patient_id}"
-    item.OtherPatientNames, item.EthnicGroup, item.PatientComments = (
-        f"{name.split('^', maxsplit=1)[0]}^Also",
-        "Not stated",
-        "Does not exist",
-    )
+    item.PatientWeight, item.PatientSize = weight, 1.7
+    _register(item)
     item.AccessionNumber = f"ACC{day:%y%m%d}{number + 1:02d}"
     item.ReferringPhysicianName, item.RequestingPhysician = "Quill^Petra^^Dr.", "Brand^Oskar^^Dr."
     item.AdmissionID, item.CurrentPatientLocation, item.InstitutionName = f"ADM{number + 1:04d}", "Ward 7", "Hospital of Nowhere"

@@ -90,8 +90,6 @@ def patient(person: Person) -> Dataset:
     module = Dataset()
     module.PatientName, module.PatientID = person.name, person.patient_id
     module.PatientBirthDate, module.PatientSex = person.birth_date, person.sex
-    module.PatientBirthTime, module.IssuerOfPatientID, module.OtherPatientIDs = "0830", "NOWHERE", f"OLD-{person.patient_id}"
-    module.OtherPatientNames, module.EthnicGroup, module.PatientComments = "Phantom^Also", "Not stated", "Does not exist"
     return module
 
 
