@@ -5,6 +5,7 @@ from io import BytesIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
@@ -85,3 +86,20 @@ def test_an_item_that_came_in_another_character_set_is_answered_in_that():
     read = read_dataset(BytesIO(answer), is_implicit_VR=False, is_little_endian=True)
     assert (read.SpecificCharacterSet, str(read.PatientName)) == ("ISO_IR 100", "Müller^Jörg")
     assert read.RequestedProcedureDescription == "Größe"
+
+
+@pytest.mark.parametrize("is_implicit", [False, True])
+def test_an_answer_has_all_that_a_dataset_has_and_shares_none_of_it(is_implicit):
+    data = encoded(item(), is_implicit=is_implicit)
+    one, other = (identifier(data, is_implicit=is_implicit) for _ in range(2))
+    plain = vars(Dataset({}, parent_encoding="iso8859"))
+    assert set(plain) <= set(vars(one))
+    shared = {name for name, value in vars(one).items() if value is vars(other)[name] and not isinstance(value, str | bool | None)}
+    assert shared == set()
+    one.PatientID, one.NumberOfFrames = "CHANGED", 2
+    one.private_block(0x0029, "MAKER", create=True).add_new(1, "LO", "x")
+    assert one != other == identifier(data, is_implicit=is_implicit)
+    assert not other.PatientID
+    raw = identifier(data, is_implicit=is_implicit).get_item("StudyDate")
+    assert len(raw) == len(RawDataElement._fields)
+    assert (raw.is_raw, raw.is_buffered, raw.is_implicit_VR, raw.is_little_endian) == (True, False, is_implicit, True)

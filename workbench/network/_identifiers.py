@@ -5,6 +5,7 @@ Does not know: anything unusual; that is left to pydicom's reader.
 """
 
 import struct
+from copy import copy
 from functools import lru_cache
 from io import BytesIO
 from typing import cast
@@ -26,6 +27,10 @@ _SHORT = {
 _LONG = {vr.encode(): vr for vr in ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")}
 _CHARACTER_SET, _DELIMITERS = BaseTag(0x00080005), 0xFFFE
 _tag = lru_cache(maxsize=4096)(BaseTag)
+_DEFAULTS = tuple(RawDataElement._field_defaults.values())  # the fields behind the seven that are given
+#: What an empty dataset has, and which of that it shares with no other: setting each anew takes longer than the elements do.
+_EMPTY = vars(Dataset(parent_encoding=default_encoding))
+_OWN = tuple(name for name, value in _EMPTY.items() if not isinstance(value, str | bool | int | None))
 
 
 @lru_cache(maxsize=64)
@@ -46,7 +51,11 @@ def identifier(encoded: bytes, *, is_implicit: bool, is_little_endian: bool = Tr
     elements = _elements(encoded, is_implicit=is_implicit)
     if elements is None:
         return read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True)
-    dataset = Dataset(elements, parent_encoding=default_encoding)
+    dataset = Dataset.__new__(Dataset)
+    state = vars(dataset)
+    state.update(_EMPTY)
+    state.update({name: copy(_EMPTY[name]) for name in _OWN})
+    state["_dict"] = elements
     declared = elements.get(_CHARACTER_SET)
     encoding = list(_encodings(cast("bytes", declared.value))) if declared is not None and declared.value else default_encoding
     dataset.set_original_encoding(is_implicit, True, encoding)
@@ -62,7 +71,7 @@ def _encodings(declared: bytes) -> tuple[str, ...]:
 def _elements(encoded: bytes, *, is_implicit: bool) -> dict[BaseTag, DataElement | RawDataElement] | None:
     """Return the elements; None where another reader has to look."""
     found: dict[BaseTag, DataElement | RawDataElement] = {}
-    position, size, last = 0, len(encoded), -1
+    position, size, last, new = 0, len(encoded), -1, tuple.__new__
     try:
         while position < size:
             vr: str | None = None
@@ -82,7 +91,7 @@ def _elements(encoded: bytes, *, is_implicit: bool) -> dict[BaseTag, DataElement
                 return None
             last, tag = number, _tag(number)
             value = encoded[start:position] if length else _empty(vr)
-            found[tag] = RawDataElement(tag, vr, length, value, start, is_implicit, True)
+            found[tag] = new(RawDataElement, (tag, vr, length, value, start, is_implicit, True, *_DEFAULTS))
     except (struct.error, KeyError):
         return None
     return found

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from workbench.entities import plain, uid_checked
@@ -89,6 +90,7 @@ class Command:
     has_dataset: bool
 
 
+@lru_cache(maxsize=16)  # a thousand answers have the same
 def command(encoded: bytes) -> Command:
     """Return the content of a command set (Implicit VR Little Endian, PS3.7 6.3.1).
 
