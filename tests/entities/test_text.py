@@ -60,3 +60,11 @@ def test_numbers_stay_numbers():
     """B03: numbers are not touched."""
     assert cell_safe(-1.5) == -1.5
     assert cell_safe(7) == 7
+
+
+def test_long_words_may_be_broken_so_that_a_table_fits_its_page():
+    shown = html_table(
+        [{"uid": "1.2.826.0.1.3680043.8.498." + "1" * 30, "words": "many short words in one cell of it", "none": None}]
+    )
+    assert shown.count("overflow-wrap:anywhere") == 1
+    assert "anywhere'>1.2.826" in shown

@@ -13,6 +13,7 @@ __all__ = ["ESCAPED_BYTES", "cell_safe", "counted", "html_safe", "html_table", "
 ESCAPED_BYTES = 0xEF00
 # C0 and C1 controls, DEL, the bidirectional overrides and isolates of Unicode TR9, and bytes that could not be decoded.
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\uef00-\uefff]")
+_LONG = 32  # characters
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width forms start formulas too
 
 
@@ -56,13 +57,20 @@ def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int =
     head = "".join(f"<th style='text-align:left'>{html_safe(name)}</th>" for name in rows[0])
     body = "".join(
         "<tr>"
-        + "".join(f"<td style='text-align:left'>{html_safe('' if value is None else value)}</td>" for value in row.values())
+        + "".join(_cell(value) for value in row.values())
         + "</tr>"
         for row in rows[:limit]
     )
     more = f"<p>… and {html_safe(f'{len(rows) - limit} more{rest}')}</p>" if len(rows) > limit else ""
     title = f"<caption style='text-align:left'>{html_safe(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _cell(value: object) -> str:
+    """Return a cell; a long word, such as a UID, is broken where the table would be wider than the page."""
+    text = "" if value is None else str(value)
+    wrap = ";overflow-wrap:anywhere" if max(map(len, text.split()), default=0) > _LONG else ""
+    return f"<td style='text-align:left{wrap}'>{html_safe(text)}</td>"
 
 
 def counted(number: int, noun: str) -> str:
