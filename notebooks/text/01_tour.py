@@ -64,13 +64,11 @@ inspection.tree(pet_slice)
 
 # %% [markdown]
 # ## De-identify
-# First the plan, as a table that one can read: what will be done to which attribute, and by which section of PS3.15
-# (here every third row).
+# First the plan, as a table that one can read: what will be done to which attribute, and by which section of PS3.15.
 
 # %%
 options = deid.Options(retain_patient_characteristics=True, retain_longitudinal_modified_dates=True)
-plan = deid.plan(pet_slice, options)
-deid.Plan(plan[::3])
+deid.plan(pet_slice, options)
 
 # %% [markdown]
 # Then all of it, each instance verified: no name, identifier, date or UID of the original in any value or byte.
@@ -79,7 +77,9 @@ deid.Plan(plan[::3])
 key = private / "tour.key"
 keys = deid.Keys.load(key) if key.exists() else deid.Keys.create(key)
 with progress("de-identifying") as tick:
-    released = release.release(originals, keys=keys, options=options, folder=output / "released", progress=tick, audit=audit)
+    released = release.release(
+        originals, keys=keys, options=options, folder=output / "released", progress=tick, audit=audit
+    )  # fmt: skip
 released.table().groupby(["sop_class", "outcome"])[["errors", "warnings"]].sum()
 
 # %% [markdown]
@@ -102,7 +102,8 @@ fused
 
 # %%
 scan = next(d for d in released.datasets if d.Modality == "OPT")
-wanted = {str(i.ReferencedSOPInstanceUID) for f in scan.PerFrameFunctionalGroupsSequence for i in f.OphthalmicFrameLocationSequence}
+groups = scan.PerFrameFunctionalGroupsSequence
+wanted = {str(i.ReferencedSOPInstanceUID) for f in groups for i in f.OphthalmicFrameLocationSequence}
 (localizer,) = (d for d in released.datasets if d.SOPInstanceUID in wanted)
 with audit.step("see OCT") as step:
     eye = figures.ophthalmic(scan, localizer)
