@@ -5,9 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from workbench.cli import app
+from workbench.cli import _book, app
+from workbench.entities import Peer
 from workbench.errors import InputError
-from workbench.network import Commitment, ProcedureSteps, Server, Worklist, store
+from workbench.network import AddressBook, Commitment, ProcedureSteps, Server, Worklist, store
 from workbench.phantoms import ct_series
 
 STUDY = "2.25.31415"
@@ -151,3 +152,19 @@ def test_a_worklist_that_can_not_be_served(content, said, tmp_path):
     assert isinstance(done.exception, InputError)
     assert said in str(done.exception)
     assert "Doe" not in str(done.exception)
+
+
+def test_a_server_learns_of_peers_that_are_added_while_it_runs(archive, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    monkeypatch.setattr(_book, "_EVERY_S", 0.0)
+    known = _book.KnownPeers()
+    with Server(archive, known_peers=known.peers) as server:
+        assert server._known_as("LATE") is None
+        book = AddressBook.load()
+        book.add(Peer("late", "LATE", "127.0.0.1", 11119))
+        book.save()
+        known.tell(server)
+        assert server._known_as("LATE").port == 11119
+        (tmp_path / "peers.toml").write_text("[[[")
+        known.tell(server)
+        assert server._known_as("LATE").port == 11119

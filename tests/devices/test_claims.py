@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench import devices
 from workbench.devices import Attribute, Profile, Table, attributes, contexts, keys, objects, profile, sop_classes
+from workbench.errors import InputError
 
 VERIFICATION = "1.2.840.10008.1.1"
 TAGS = st.sampled_from(["(0040,0100)", "(0040,0008)", "(0008,0100)", "(0008,0060)", "(0010,0010)"])
@@ -26,7 +28,8 @@ def test_a_class_counts_once_for_each_role_of_its_row():
     found = holding(Table("t", "sop_classes", "Table 1", "Some", columns, rows, entity="e"))
     assert [row.role for row in sop_classes(found)] == ["SCU", "SCP", "SCP"]
     assert len(sop_classes(found, role="SCP")) == 2
-    assert not sop_classes(found, entity="other")
+    with pytest.raises(InputError, match=r"no entity 'other'\. There are: 'e'"):
+        sop_classes(found, entity="other")
 
 
 def test_a_table_without_columns_of_roles_has_a_role_itself():
@@ -45,7 +48,8 @@ def test_keys_of_one_query_only():
     rows = (("Modality", "(0008,0060)", "single", "broad"), ("Patient ID", "(0010,0020)", "wildcard", "patient"))
     table = Table("t", "keys", "Table 1", "Some", ("name", "tag", "matching", "query"), rows, entity="e", uid="1.2")
     assert [row.query for row in keys(holding(table))] == ["broad", "patient"]
-    assert not keys(holding(table), uid="1.3")
+    with pytest.raises(InputError, match=r"no SOP class '1\.3'\. There are: '1\.2'"):
+        keys(holding(table), uid="1.3")
 
 
 @given(st.lists(st.tuples(TAGS, st.integers(0, 3)), max_size=12))
@@ -114,3 +118,31 @@ def test_which_modules_an_object_may_be_without(usage, presence, is_conditional,
     assert claimed.modules == ("patient",)
     assert claimed.conditional == (("patient",) if is_conditional else ())
     assert claimed.optional == (("patient",) if is_optional else ())
+
+
+def test_a_profile_may_be_given_by_its_name_and_roles_in_any_case():
+    topcon = devices.profile("topcon-sp1p")
+    assert list(devices.contexts("topcon-sp1p")) == list(devices.contexts(topcon)) != []
+    assert list(devices.contexts(topcon, role="scu")) == list(devices.contexts(topcon, role="SCU")) != []
+    assert len(devices.lint("topcon-sp1p")) == len(devices.lint(topcon)) > 0
+    assert devices.overview("topcon-sp1p")["name"] == "topcon-sp1p"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (lambda p: devices.contexts(p, role="client"), "no role 'CLIENT'. There are: 'SCU', 'SCP'"),
+        (lambda p: devices.contexts(p, activity="zzz"), "no activity 'zzz'. There are: 'Verify Connectivity'"),
+        (lambda p: devices.keys(p, entity="zzz"), "no entity 'zzz'. There are: 'verification', 'worklist'"),
+        (lambda p: devices.keys(p, uid="9"), "no SOP class '9'. There are: '1.2.840.10008.5.1.4.31'"),
+        (lambda _: devices.contexts("zzz"), "no device profile 'zzz'"),
+        (lambda _: devices.lint(7), "or its name, not a int"),
+    ],
+)
+def test_what_a_profile_does_not_have_is_refused_with_what_it_has(asked, said):
+    with pytest.raises(InputError, match=said):
+        asked(devices.profile("topcon-sp1p"))
+
+
+def test_a_class_that_a_system_does_not_ask_has_no_keys():
+    assert len(devices.keys("canon-vitrea-read", uid="1.2.840.10008.5.1.4.31")) == 0

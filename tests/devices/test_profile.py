@@ -75,8 +75,9 @@ def test_no_profile_is_read_before_it_is_asked_for():
 
 
 def test_an_unknown_system_is_refused_and_the_near_one_named():
-    with pytest.raises(ProfileUnknown, match=r"There is no device profile 'topcon-sp1'. Did you mean 'topcon-sp1p'\?"):
-        profile("topcon-sp1")
+    with pytest.raises(ProfileUnknown, match=r"There is no device profile 'topcom-sp1'. Did you mean 'topcon-sp1p'\?"):
+        profile("topcom-sp1")
+    assert profile("topcon-sp1") is profile("topcon-sp1p"), "nothing else begins so"
     with pytest.raises(InputError, match=r"There are: canon-vitrea-read, "):
         profile("")
 

@@ -9,7 +9,7 @@ from pydicom import dcmread
 from workbench import builders, phantoms
 from workbench.department import Department
 from workbench.entities import Polyline
-from workbench.errors import AttributeUnusable, InputError, PeerUnknown
+from workbench.errors import AttributeUnusable, InputError, NetworkError, PeerUnknown
 from workbench.flows import Audit, exchange
 from workbench.inspection import differences
 from workbench.network import AddressBook, Commitment, Server
@@ -262,3 +262,11 @@ def test_what_is_equal_and_not_answered_for_is_not_verified(archive, derived):
         (row,) = exchange.push(server.peer, derived[:1])
     assert row.committed.startswith("no: Failure reason 0x0110")
     assert (row.differences, row.verified) == (0, False)
+
+
+@pytest.mark.parametrize("listen", ["taken", 70_000])
+def test_a_port_at_which_nothing_can_be_heard_is_told_before_anything_is_stored(archive, derived, listen):
+    with Server(archive) as server:
+        with pytest.raises((InputError, NetworkError), match=r"in use|65535"):
+            exchange.push(server.peer, derived[:1], listen=server.port if listen == "taken" else listen)
+        assert archive.counts().instances == 0

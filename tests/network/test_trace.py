@@ -6,17 +6,22 @@ import re
 import socket
 import struct
 import threading
+from io import BytesIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.filereader import read_dataset
 
 from workbench import phantoms
 from workbench.archive import Archive
 from workbench.entities import StudyRef
 from workbench.errors import NetworkError
 from workbench.network import Commitment, Server, Trace, commit, echo, find, free_port, retrieve, security, store, trace, worklist
+from workbench.network._diagram import diagram
+from workbench.network._trace_rows import Side, TraceRow
 from workbench.network._wire import Message, Notice, Pdu, Stream, negotiation
+from workbench.network.trace import _keys
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -306,3 +311,26 @@ def test_keys_inside_a_sequence_are_named_with_it(listening, script):
     (request,) = (row for row in recorded.rows if row.name == "C-FIND-RQ")
     assert "ScheduledProcedureStepSequence[1]" in request.identifier
     assert "ScheduledProcedureStepSequence.ScheduledStationAETitle" in request.identifier
+
+
+def test_what_a_peer_labels_as_a_uid_is_masked_all_the_same():
+    """Explicit VR: the label is the peer's, whether a value names a patient is the dictionary's."""
+    encoded = b"".join(
+        struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, b"UI", len(value)) + value
+        for tag, value in ((0x0020000D, b"1.2.3\0"), (0x00100010, b"PLANTED^NAME"), (0x00110010, b"PLANTED!"))
+    )
+    told = list(_keys(read_dataset(BytesIO(encoded), False, True), values=False))
+    assert set(told) == {"PatientName=•••", "StudyInstanceUID=1.2.3", "(0011,0010)=•••"}
+
+
+def test_time_runs_down_in_the_diagram_whatever_was_complete_first():
+    """A response that began before C-CANCEL and was complete after it stands above it."""
+    side = Side(1, "WE", "THEY", "here", "there", is_caller=True, sent_bytes=0, received_bytes=0)
+    rows = [
+        TraceRow(1, 0.001, 0.0, "sent", "C-FIND-RQ"),
+        TraceRow(1, 0.009, 0.0, "sent", "C-CANCEL-RQ"),
+        TraceRow(1, 0.008, 0.004, "received", "C-FIND-RSP"),
+    ]
+    page = diagram([side], rows, [], missing=0)
+    assert page.index("C-FIND-RQ") < page.index("C-FIND-RSP") < page.index("C-CANCEL-RQ")
+    assert "0.011 s" in page

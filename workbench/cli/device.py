@@ -6,11 +6,13 @@ Does not know: what profiles are made of.
 
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
 import workbench as wb
+from workbench.cli._book import KnownPeers
 from workbench.cli._console import count, log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
@@ -20,6 +22,11 @@ __all__ = ["device"]
 
 device = typer.Typer(help="Real systems as their conformance statements describe them.", no_args_is_help=True)
 
+_HERE = MappingProxyType({
+    "set calling_ae_title and move_port= to what it knows": "set --port to what it knows",
+    ", or set calling_ae_title to one that it knows": "",
+    "set calling_ae_title to what it knows, or have its administrator add that.": "have its administrator add that.",
+})  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DeviceName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a profile (see 'workbench device list').")]
 
@@ -122,7 +129,7 @@ def run_device(
     else:
         with wb.department.Department() as department, tracing():  # seen from the system's side
             done = department.modalities[found.name].run(progress=tell)
-    records = [row | {"message": row["message"].replace("move_port=", "--port")} for row in done.records()]
+    records = [row | {"message": _of_a_system(row["message"])} for row in done.records()]
     show_table(records, as_json, title=found.title, hide=("entity", "source"))
     for rows, what in ((done.not_tried, "not tried"), (done.not_yet, "not yet")):
         if rows and not as_json:
@@ -130,6 +137,13 @@ def run_device(
             say(f"{len(rows)} of {count(len(done), 'activity')} {what}: {reasons}")
     if done.troubles:
         raise typer.Exit(1)
+
+
+def _of_a_system(message: str) -> str:
+    """Return a message with what can be done here: the AE title of a system is that of its statement."""
+    for python, here in _HERE.items():
+        message = message.replace(python, here)
+    return message
 
 
 @device.command("serve")
@@ -148,13 +162,14 @@ def serve_device(
     C-MOVE goes to peers of the address book; where the system checks who calls, only they may come.
     """
     system = wb.department.Modality(name)
-    known = {peer.name: peer for peer in wb.network.AddressBook.load()}
+    known = KnownPeers()
     if folder is not None:
         port_tried("127.0.0.1", port, ae_title="WORKBENCH")
     log_to_stderr()
-    with tracing(), stoppable() as stopped, system.receiving(folder=folder, port=port, known=known) as (server, archive):
+    with tracing(), stoppable() as stopped, system.receiving(folder=folder, port=port, known=known.peers) as (server, archive):
         put(f"{system.profile.title}, {server.peer}: {count(archive.counts().instances, 'instance')}. Ctrl-C stops.")
         while not stopped():
+            known.tell(server)
             time.sleep(0.1)
     stop_if(stopped)
 

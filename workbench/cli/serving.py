@@ -12,6 +12,7 @@ import typer
 
 import workbench as wb
 from workbench.cli._arguments import TlsFiles, Users, tls_of, users_of
+from workbench.cli._book import KnownPeers
 from workbench.cli._console import count, log_to_stderr, put, stop_if, stoppable
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
@@ -37,9 +38,9 @@ def serve(
 ) -> None:
     """Run the embedded archive until Ctrl-C: verification, storage, query, retrieve, storage commitment.
 
-    C-MOVE and reports of storage commitment go to peers of the address book.
+    C-MOVE and reports of storage commitment go to peers of the address book, also to those that are added meanwhile.
     """
-    known = {peer.name: peer for peer in wb.network.AddressBook.load()}
+    known = KnownPeers()
     items = None if worklist is None else wb.network.Worklist(worklist)
     users = users_of(user, has_tls=tls is not None)
     port_tried(host, port, ae_title=ae_title)
@@ -49,7 +50,7 @@ def serve(
         if items is not None:
             providers += [items, wb.network.ProcedureSteps(items)]
         with wb.network.Server(
-            archive, ae_title=ae_title, host=host, port=port, known_peers=known, providers=providers, tls=tls_of(tls),
+            archive, ae_title=ae_title, host=host, port=port, known_peers=known.peers, providers=providers, tls=tls_of(tls),
             identify=users,
         ) as server:  # fmt: skip
             for dataset in wb.phantoms.everything() if phantoms else ():
@@ -60,5 +61,6 @@ def serve(
                 held.append(count(len(items), "scheduled step"))
             put(f"{server.peer}: {', '.join(held)}. Ctrl-C stops.")
             while not stopped():
+                known.tell(server)
                 time.sleep(0.1)
         stop_if(stopped)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
 
+from workbench.devices._given import of_a_profile
 from workbench.devices.parts import roles
 from workbench.devices.profile import Profile, Table
 from workbench.entities import Rows
@@ -286,6 +287,7 @@ class Attributes(Rows[Attribute]):
     row_type: ClassVar[type | None] = Attribute
 
 
+@of_a_profile
 def sop_classes(profile: Profile, *, entity: str = "", role: str = "") -> SopClasses:
     """Return the SOP classes that a profile claims: one row for each entity, role and row of its tables."""
     return SopClasses(
@@ -297,6 +299,7 @@ def sop_classes(profile: Profile, *, entity: str = "", role: str = "") -> SopCla
     )
 
 
+@of_a_profile
 def contexts(profile: Profile, *, entity: str = "", role: str = "", activity: str = "") -> Contexts:
     """Return the presentation contexts that a profile proposes or accepts, in the order of its tables."""
     return Contexts(
@@ -310,6 +313,7 @@ def contexts(profile: Profile, *, entity: str = "", role: str = "", activity: st
     )  # fmt: skip
 
 
+@of_a_profile
 def keys(profile: Profile, *, entity: str = "", activity: str = "", role: str = "", uid: str = "") -> Keys:
     """Return the keys of queries; sequences stand before what is in them."""
     return Keys(
@@ -323,6 +327,7 @@ def keys(profile: Profile, *, entity: str = "", activity: str = "", role: str = 
     )  # fmt: skip
 
 
+@of_a_profile
 def statuses(profile: Profile, *, entity: str = "", activity: str = "") -> Statuses:
     """Return response statuses with the behaviour of the system."""
     return Statuses(
@@ -335,6 +340,7 @@ def statuses(profile: Profile, *, entity: str = "", activity: str = "") -> Statu
     )  # fmt: skip
 
 
+@of_a_profile
 def events(profile: Profile, *, entity: str = "", activity: str = "") -> Events:
     """Return events with the behaviour of the system; with an activity its own first, then those that are the same in all.
 
@@ -354,6 +360,7 @@ def events(profile: Profile, *, entity: str = "", activity: str = "") -> Events:
     )
 
 
+@of_a_profile
 def parameters(profile: Profile, *, entity: str = "") -> Parameters:
     """Return configuration parameters with their defaults."""
     return Parameters(
@@ -366,6 +373,7 @@ def parameters(profile: Profile, *, entity: str = "") -> Parameters:
     )  # fmt: skip
 
 
+@of_a_profile
 def objects(profile: Profile, *, entity: str = "") -> ObjectClasses:
     """Return the objects that the system creates."""
     return ObjectClasses(
@@ -384,6 +392,7 @@ def _is_conditional(row: Mapping[str, Any]) -> bool:
     return (row.get("presence") or row["usage"]) not in {"ALWAYS", "VNAP", "M", ""}
 
 
+@of_a_profile
 def attributes(profile: Profile, *tables: str) -> Attributes:
     """Return the attributes of modules or messages, by the ids of their tables."""
     return Attributes(

@@ -14,6 +14,7 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_description, dictionary_VR, keyword_for_tag
 from pydicom.uid import RE_VALID_UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from workbench.devices._given import of_a_profile
 from workbench.devices.claims import Context, contexts
 from workbench.devices.parts import as_text, called
 from workbench.devices.profile import Profile, Slip, Table
@@ -30,6 +31,7 @@ _UNDERSTOOD = {"uid", "syntaxes", "tag", "source_tag", "vr", "role", "roles", "s
 _TAGGED = {"keys", "message", "module", "mapping", "deidentification"}
 
 
+@of_a_profile
 def lint(profile: Profile) -> Findings:
     """Return what a statement prints that breaks a rule.
 
@@ -40,8 +42,8 @@ def lint(profile: Profile) -> Findings:
 
     Parameters
     ----------
-    profile : Profile
-        As meant; slips are taken from it.
+    profile : Profile or str
+        As meant, or the name of one; slips are taken from it.
 
     Examples
     --------
@@ -54,6 +56,7 @@ def lint(profile: Profile) -> Findings:
     return Findings([*slips, *violations(profile), *_without_default(profile)])
 
 
+@of_a_profile
 def violations(profile: Profile) -> Findings:
     """Return what the rows of a profile, in its present view, have against the tables of the standard."""
     return Findings(found for table in profile.tables for found in _of_table(table))

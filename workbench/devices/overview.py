@@ -7,6 +7,7 @@ Does not know: how an overview is printed.
 from dataclasses import asdict
 from typing import Any
 
+from workbench.devices._given import of_a_profile
 from workbench.devices.claims import contexts, objects, sop_classes
 from workbench.devices.profile import Entity, Policy, Profile
 from workbench.standard import transfer_syntaxes
@@ -25,13 +26,14 @@ class Overview(dict[str, Any]):
         return self._profile._repr_html_()
 
 
+@of_a_profile
 def overview(profile: Profile) -> Overview:
     """Return what a profile claims, as plain values that can be written as JSON.
 
     Parameters
     ----------
-    profile : Profile
-        As meant, or :meth:`~workbench.devices.Profile.as_printed`: rows are those of its view.
+    profile : Profile or str
+        As meant, its name, or :meth:`~workbench.devices.Profile.as_printed`: rows are those of its view.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from workbench.errors import ContextRejected, InputError, NetworkError
 from workbench.files import read
 from workbench.flows.audit import Audit
 from workbench.inspection import Differences, differences
-from workbench.network import CommitmentOutcome, CommitmentReports, StoreOutcome, StoreRow, as_peer, find, retrieve, store
+from workbench.network import CommitmentOutcome, CommitmentReports, Server, StoreOutcome, StoreRow, as_peer, find, retrieve, store
 from workbench.network import commit as ask_to_commit
 
 __all__ = ["Push", "Pushed", "push"]
@@ -142,6 +142,8 @@ def push(  # noqa: PLR0913 - each is a choice of its own
         raise InputError(f"commit is 'auto', 'always' or 'never', not {commit!r}.")
     if wait_s is not None and not wait_s >= 0:
         raise InputError(f"wait_s is 0 or more, not {wait_s}.")
+    if isinstance(listen, int):  # a port that can't be had is told before anything is stored
+        Server(None, ae_title="WORKBENCH", port=listen).start().stop()
     peer, tell = as_peer(peer), progress or log.info
     waiting = [(InstanceRef.of(dataset), dataset) for dataset in datasets]
     with (audit or Audit()).step("push") as step:

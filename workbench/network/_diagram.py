@@ -79,7 +79,7 @@ def diagram(sides: Sequence[Side], rows: Sequence[TraceRow], contexts: Sequence[
     of_rows = _by_association(rows)
     of_contexts = _by_association(contexts)
     for side in sides[:_SIDES_LIMIT]:
-        its = of_rows.get(side.association, [])
+        its = _in_time(of_rows.get(side.association, []))
         drawn = list(_drawn(its))
         parts.append(_association(side, its, drawn[: max(left, 0)], of_contexts.get(side.association, []), len(drawn)))
         left -= len(drawn)
@@ -99,10 +99,15 @@ def _by_association(rows: Sequence[Row]) -> dict[int, list[Row]]:
     return found
 
 
+def _in_time(rows: Sequence[TraceRow]) -> list[TraceRow]:
+    """Return rows as they began: a message that was complete later may have begun before another one."""
+    return sorted(rows, key=lambda row: row.seconds)
+
+
 def _association(side: Side, rows: Sequence[TraceRow], drawn: Sequence[str], contexts: Sequence[TraceContext], total: int) -> str:
     ours, theirs = (html_safe(title) or "?" for title in (side.ours, side.theirs))
     arrow = "→" if side.is_caller else "←"
-    lasted = f"{rows[-1].seconds + rows[-1].lasted_s - rows[0].seconds:.3f} s · " if rows else ""
+    lasted = f"{max(row.seconds + row.lasted_s for row in rows) - rows[0].seconds:.3f} s · " if rows else ""
     head = (
         f"<h4>Association {side.association} · {ours} {arrow} {theirs}</h4>"
         f"<p class='sum'>{lasted}{_size(side.sent_bytes)} sent · {_size(side.received_bytes)} received</p>"

@@ -131,6 +131,6 @@ def silence(waited_s: float, *, has_ear: bool, over_s: float | None, is_cancelle
     if not has_ear:
         remedy = f"{_ELSEWHERE} {remedy}"
     if over_s is not None and not has_ear:
-        return f"The peer ended the association after {over_s:.3g} s without a report. {remedy}"
+        return f"The peer ended the association after {round(over_s, 1):g} s without a report. {remedy}"
     how = "The wait was cancelled: no" if is_cancelled else "No"
-    return f"{how} report came within {waited_s:.3g} s. {remedy}"
+    return f"{how} report came within {round(waited_s, 2):g} s. {remedy}"

@@ -349,7 +349,8 @@ def _keys(dataset: Dataset, *, values: bool, prefix: str = "") -> Iterator[str]:
         keyword = keyword_for_tag(tag)
         name = prefix + (keyword or f"({tag.group:04X},{tag.element:04X})")
         raw: Any = dataset.get_item(tag)
-        vr = raw.VR or (dictionary_VR(tag) if keyword else "UN")
+        known = dictionary_VR(tag) if keyword else "UN"  # what a peer says instead must not unmask what names somebody
+        vr = raw.VR or known
         if vr == "SQ":
             items = dataset[tag].value
             yield f"{name}[{len(items)}]"
@@ -357,7 +358,7 @@ def _keys(dataset: Dataset, *, values: bool, prefix: str = "") -> Iterator[str]:
                 yield from _keys(item, values=values, prefix=f"{name}.")
         elif not isinstance(raw, RawDataElement) or not raw.value:
             yield name
-        elif text := _shown(dataset, raw, vr, values=values, is_open=keyword in _OPEN):
+        elif text := _shown(dataset, raw, vr, values=values, is_open=known == "UI" or keyword in _OPEN):
             yield f"{name}={text[:_VALUE_LIMIT]}{'…' if len(text) > _VALUE_LIMIT else ''}"
         else:
             yield f"{name}={_MASK}"
@@ -365,7 +366,7 @@ def _keys(dataset: Dataset, *, values: bool, prefix: str = "") -> Iterator[str]:
 
 def _shown(dataset: Dataset, raw: RawDataElement, vr: str, *, values: bool, is_open: bool) -> str:
     """Return the value of an element, empty where it is not to be seen. What is masked is not even decoded."""
-    if vr == "UI" or is_open:
+    if is_open:
         return plain((raw.value or b"").decode("latin-1").strip("\0 "))
     if not values or vr.startswith("O"):
         return ""
