@@ -12,14 +12,13 @@ from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
 
+from workbench.department._repertoire import BESIDE
 from workbench.devices import Attribute, Profile, attributes, objects, repertoire
 from workbench.files.character_sets import TEXT_VRS, NotEncodable, encoded, encodings_of_terms, is_ascii
 
 __all__ = ["beyond", "write_in"]
 
 _UNICODE = "ISO_IR 192"
-#: Sets that are designated by escape sequences only, beside the default repertoire (PS3.3 Table C.12-4).
-_BESIDE = frozenset({"ISO 2022 IR 87", "ISO 2022 IR 159", "ISO 2022 IR 149", "ISO 2022 IR 58"})
 #: Sets without any other characters than those of the default repertoire.
 _DEFAULT = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 
@@ -54,13 +53,13 @@ def _value(dataset: Dataset, terms: Sequence[str], profile: Profile) -> str | li
     if written is None:
         others = [str(row["term"]) for table in profile.of_kind("character_sets") for row in table.records()]
         written = next((term for term in others if _can_write(dataset, term)), _UNICODE)
-    return ["", written] if written in _BESIDE else written
+    return ["", written] if written in BESIDE else written
 
 
 def _can_write(dataset: Dataset, term: str) -> bool:
     if term in _DEFAULT:
         return is_ascii(dataset)
-    encodings = encodings_of_terms(["", term] if term in _BESIDE else term)
+    encodings = encodings_of_terms(["", term] if term in BESIDE else term)
     try:
         for element in dataset.iterall():
             if element.VR in TEXT_VRS and not element.is_empty:
