@@ -155,13 +155,12 @@ rows = [
     for row in devices.attributes(camera.profile, *claimed.modules)
 ]  # fmt: skip
 says = {row.name.replace(" ", ""): f"{row.source}: {row.presence} {row.value}" for row in rows if row.presence}
+# %%
 disputed = pd.DataFrame(
     [(f.path, says.get(f.path, ""), f.message)
      for image in camera.made for f in conformance.check(image).errors],
     columns=["attribute", "the statement", "the standard"],
 ).drop_duplicates()  # fmt: skip
-
-# %%
 disputed
 
 # %% [markdown]
