@@ -234,6 +234,9 @@ def test_what_dcmprscp_does_not_offer_is_a_named_step(dcmprscp, box, step):
     report = print_images(printer.peer, [ramp(8)], box=box)
     failed = [(row.step, row.status) for row in report if row.outcome is PrintOutcome.FAILED]
     assert failed == ([(step, "0x0106")] if step else [])
+    said = " ".join(row.text for row in report if row.outcome is PrintOutcome.FAILED)
+    assert not step or "sent were Image Display Format 'STANDARD\\1,1', Film Orientation 'PORTRAIT'" in said
+    assert not box.size or f"Film Size ID '{box.size}'" in said
     assert report[-1].step == "delete film session"
     assert len(stored(printer)[0]) == (0 if step else 1)
 
@@ -311,7 +314,7 @@ def test_a_film_of_the_scanner_at_dcmprscp(dcmprscp):
 @pytest.mark.parametrize(
     ("settings", "status", "words"),
     [
-        ({"Configuration_1": "STANDARD"}, 0x0105, "Film: status 0x0105, no such attribute"),  # knows no Min Density
+        ({"Configuration_1": "STANDARD"}, 0x0105, "Film: status 0x0105, no such attribute; sent were"),  # knows no Min Density
         (SET_UP | {"FilmSizeID": "8INX10IN"}, 0x0106, "Film: status 0x0106, invalid attribute value"),
     ],
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Self, cast
 
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
@@ -46,12 +47,15 @@ class Answer:
         Affected SOP Instance UID (0000,1000).
     dataset : Dataset
         What came with it; empty where nothing did.
+    faulty : tuple of str
+        Keywords of Attribute Identifier List (0000,1005): what a status is about, where the peer says so.
     """
 
     status: int
     comment: str = field(default="", repr=False)
     instance_uid: str = ""
     dataset: Dataset = field(default_factory=Dataset, repr=False)
+    faulty: tuple[str, ...] = ()
 
     @property
     def is_warning(self) -> bool:
@@ -155,6 +159,7 @@ class Conversation:
             plain(getattr(response, "ErrorComment", None) or ""),
             str(getattr(response, "AffectedSOPInstanceUID", None) or ""),
             _dataset(response, context),
+            _faulty(response),
         )
 
     def _response(self, kind: type[Any], within: int | None, doing: str) -> Any:
@@ -208,6 +213,12 @@ class Conversation:
 def _named(request: Any, sop_class_uid: str, instance_uid: str) -> Any:
     request.RequestedSOPClassUID, request.RequestedSOPInstanceUID = UID(sop_class_uid), UID(instance_uid)
     return request
+
+
+def _faulty(response: Any) -> tuple[str, ...]:
+    """Return the attributes that a status is about, by keyword."""
+    tags = getattr(response, "AttributeIdentifierList", None) if response.Status else None
+    return tuple(keyword_for_tag(int(tag)) or str(tag) for tag in tags or ())
 
 
 def _dataset(message: Any, context: PresentationContext) -> Dataset:

@@ -51,6 +51,8 @@ _BOXES = {False: GRAY_IMAGE_BOX, True: COLOR_IMAGE_BOX}
 _TOLD = frozenset({"print film", "print session", "image"})
 
 
+#: Value representations of what a film session or box is asked for; free text of it might name somebody.
+_PLAIN = frozenset({"CS", "IS", "DS", "US", "ST"})
 #: What a table of statuses does about one after which a job goes on.
 _GOOD = frozenset({"success", "warning", "continue", "ignore", "log"})
 
@@ -317,7 +319,7 @@ class _Job:
 
     def _created(self, step: str, within: str, sop_class_uid: str, attributes: Dataset) -> tuple[str, Dataset]:
         answer = self._talk.create(within, sop_class_uid, attributes)
-        self._expect(step, answer)
+        self._expect(step, answer, sent=attributes)
         if not answer.instance_uid:
             self._fail(step, "the printer did not say which instance it created (PS3.7 10.1.5.1.4)")
         self._made.append((step, within, sop_class_uid, answer.instance_uid))
@@ -347,7 +349,7 @@ class _Job:
         log.warning("%s reports %s", self._peer, state)
         return 0
 
-    def _expect(self, step: str, answer: Answer, position: int | None = None) -> None:
+    def _expect(self, step: str, answer: Answer, position: int | None = None, *, sent: Dataset | None = None) -> None:
         """Write an answer down; end the job where it says no."""
         row = self._policy.judged(step, answer.status)
         if answer.is_done if row is None else row.action in _GOOD:
@@ -357,14 +359,16 @@ class _Job:
                 told = "user told" in row.behaviour
             self._row(step, answer, outcome, position=position, told=told)
             return
-        self._row(step, answer, PrintOutcome.FAILED, position=position, told=row is None or "user told" in row.behaviour)
+        told = row is None or "user told" in row.behaviour
+        self._row(step, answer, PrintOutcome.FAILED, position=position, told=told, asked=_asked(answer, sent or Dataset()))
         raise _Stop
 
     def _row(
-        self, step: str, answer: Answer, outcome: PrintOutcome, *, told: bool, position: int | None = None, extra: str = ""
-    ) -> None:
+        self, step: str, answer: Answer, outcome: PrintOutcome, *, told: bool, position: int | None = None, extra: str = "",
+        asked: str = "",
+    ) -> None:  # fmt: skip
         said = words(answer.status) if answer.status or not extra else ""
-        text = "; ".join(part for part in (said, extra, answer.comment and f"it says: {answer.comment}") if part)
+        text = "; ".join(part for part in (said, extra, answer.comment and f"it says: {answer.comment}", asked) if part)
         self.rows.append(PrintRow(step, self._number, position, outcome, f"0x{answer.status:04X}", text, told))
         if answer.status:
             log.warning("%s answered %s with 0x%04X, %s", self._peer, step, answer.status, words(answer.status))
@@ -376,6 +380,18 @@ class _Job:
     def _stop_if_cancelled(self) -> None:
         if self._cancel():
             self._fail("cancelled", "cancelled before it was printed")
+
+
+def _asked(answer: Answer, sent: Dataset) -> str:
+    """Return which attributes were refused, or else all that were sent, with values: of a film session or box, of no patient."""
+    told = [
+        f"{element.name} '{plain(str(element.value))}'"
+        for element in sent
+        if element.VR in _PLAIN and not element.is_empty and (not answer.faulty or element.keyword in answer.faulty)
+    ]
+    if told:
+        return f"{'about' if answer.faulty else 'sent were'} {', '.join(told)}"
+    return f"about {', '.join(answer.faulty)}" if answer.faulty else ""
 
 
 def _state_outcome(state: str) -> PrintOutcome:
