@@ -235,7 +235,7 @@ def test_a_system_that_accepts_nothing_does_not_pretend():
     with pytest.raises(InputError, match="accepts no associations"), Modality("topcon-sp1p").receiving():
         pass
     with pytest.raises(ProfileUnknown, match=r"Did you mean 'topcon-sp1p'\?"):
-        Modality("topcon")
+        Modality("topcom-sp1p")
 
 
 def test_it_shows_itself():
