@@ -55,12 +55,7 @@ def html_table(rows: list[dict[str, object]], *, caption: str = "", limit: int =
     if not rows:
         return f"<p>{html_safe(caption)} (empty)</p>" if caption else "<p>(empty)</p>"
     head = "".join(f"<th style='text-align:left'>{html_safe(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>"
-        + "".join(_cell(value) for value in row.values())
-        + "</tr>"
-        for row in rows[:limit]
-    )
+    body = "".join("<tr>" + "".join(_cell(value) for value in row.values()) + "</tr>" for row in rows[:limit])
     more = f"<p>… and {html_safe(f'{len(rows) - limit} more{rest}')}</p>" if len(rows) > limit else ""
     title = f"<caption style='text-align:left'>{html_safe(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
