@@ -29,7 +29,6 @@ NO_COMMAND = (
 #: No advice: SQL, HTML, HTTP, what an object is called in Python, what a command never asks for.
 OTHER = (
     "PRAGMA", "<", "multipart/related", "Archive(", "Reading(", "Admission(titles_of=", "The server does not run: call start()",
-    "Annotation boxes need",
 )  # fmt: skip
 
 

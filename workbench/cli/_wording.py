@@ -27,6 +27,7 @@ _SAID = MappingProxyType({
     "Use model='PATIENT'.": "Use --model PATIENT.",
     "ask with QueryOptions(relational=True) if": "pass --relational if",
     "is said by time_zone=, such as": "is said by --time-zone, such as",
+    "FilmBox(annotation=...)": "--annotation-format",
     "state= takes a": "--state takes a",
     ", or pass validator=False.": ".",
     "max_rows= shows more": "--json shows all",

@@ -60,7 +60,9 @@ def worklist(
 def commit(
     peer: PeerName,
     what: Annotated[list[str], typer.Argument(metavar="WHAT...", help="Files or folders, or SOPCLASSUID:SOPINSTANCEUID.")],
-    listen: Annotated[int | None, typer.Option(help="Port at which the peer reports, if not on our association.", min=1)] = None,
+    listen: Annotated[
+        int | None, typer.Option(help="Port at which the peer reports, if not on our association.", min=1, max=65535)
+    ] = None,
     wait: Annotated[float, typer.Option(help="How long to wait for the report, in seconds.", min=0)] = 60.0,
     *,
     tracing: Tracing,
