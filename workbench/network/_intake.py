@@ -178,7 +178,7 @@ class Parcel:
 class _Gathered:
     """Gathers a file in memory for a callable."""
 
-    def __init__(self, into: Callable[[bytes], Any], **names: str) -> None:
+    def __init__(self, into: Callable[[bytes], Any], **names: Any) -> None:
         self._into = into
         self._content = bytearray(meta_bytes(**names))
 
