@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from workbench import phantoms
-from workbench.conformance import check, check_claims
+from workbench.conformance import check, check_claims, check_many
 from workbench.department import Department
 from workbench.department._writing import beyond
 from workbench.department.creating import Step, buildable, create
@@ -54,6 +54,11 @@ def test_what_the_department_itself_makes_is_as_the_statements_say(days, name):
     found = {(name, path) for dataset in objects for path in errors(dataset, name)}
     assert found == {one for one in KNOWN if one[0] == name}
     assert not [row.message for row in activities if "does not have" in row.message and "written in" in row.message]
+
+
+@pytest.mark.parametrize("name", [OPTOS, STATION, TOPCON, VITREA])
+def test_instances_of_a_series_agree_on_it(days, name):
+    assert [f.path for f in check_many(days[name][1]) if "differs between" in f.message] == []
 
 
 def test_whom_the_workstation_copies_is_whole(days):

@@ -39,7 +39,7 @@ def not_yet(profile: Profile) -> tuple[ObjectClass, ...]:
 
 
 def create(profile: Profile, claimed: ObjectClass, step: Step, *, transfer_syntax_uid: str = "") -> list[Dataset]:
-    """Return new instances of one object of a profile, of one series.
+    """Return new instances of one object of a profile, in as many new series as their pictures come from.
 
     Parameters
     ----------
@@ -67,10 +67,11 @@ def create(profile: Profile, claimed: ObjectClass, step: Step, *, transfer_synta
         raise BuildRefused(f"{claimed.title} of {profile.title} ({claimed.source}) can't be created yet.")
     modules = _Modules(profile, claimed)
     filler = Filler(profile, step.began, Subject(profile, modules.attributes, step))
-    series_uid = generate_uid()
+    series: dict[str, str] = {}
     made = MAKERS[claimed.uid](profile, step, modules.by_keyword)
     for number, dataset in enumerate(made, start=1):
         if claimed.uid not in DERIVED:
+            series_uid = series.setdefault(str(dataset.SeriesInstanceUID), generate_uid())
             filler.identify(dataset)
             dataset.SeriesInstanceUID, dataset.SOPInstanceUID, dataset.InstanceNumber = series_uid, generate_uid(), number
             _dated(dataset, step.began)
