@@ -80,7 +80,7 @@ def test_each_object_is_as_its_statement_and_the_standard_say(name, source, item
         assert found == set()
     assert len({dataset.SOPInstanceUID for dataset in instances}) == len(instances)
     pictures = {(d.SeriesInstanceUID, d.get("SeriesNumber"), d.get("SeriesDescription")) for d in instances}
-        assert len({uid for uid, *_ in pictures}) == len(pictures)  # what is of a series is the same in all of it
+    assert len({uid for uid, *_ in pictures}) == len(pictures)  # what is of a series is the same in all of it
 
 
 def test_every_exception_is_still_one(item, images):
