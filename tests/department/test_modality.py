@@ -228,7 +228,12 @@ def test_a_peer_that_is_not_there_is_a_row_that_failed(department):
 
 
 def test_it_stops_between_activities_when_asked(department):
-    assert len(department.modalities["topcon-sp1p"].run(cancel=lambda: True)) == 0
+    seen = []
+    rows = department.modalities["topcon-sp1p"].run(cancel=lambda: len(seen) > 1, progress=seen.append)
+    assert [row.outcome.value for row in rows] == ["done", "done", "cancelled", "cancelled", "cancelled"]
+    assert seen == list(rows)
+    assert not rows.complete
+    assert len(rows.not_tried) == 3
 
 
 def test_a_system_that_accepts_nothing_does_not_pretend():

@@ -59,6 +59,7 @@ __all__ = ["Modality"]
 Receiving = tuple[Server, Archive]
 
 log = logging.getLogger(__name__)
+_CANCELLED = Told(Outcome.CANCELLED, 0, "The run was cancelled before.")
 _PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 _FIND = frozenset({_PATIENT_ROOT_FIND, "1.2.840.10008.5.1.4.1.2.2.1"})
 _MOVE = frozenset({"1.2.840.10008.5.1.4.1.2.1.2", "1.2.840.10008.5.1.4.1.2.2.2"})
@@ -155,7 +156,7 @@ class Modality:
         Parameters
         ----------
         cancel : callable, optional
-            Polled between activities; when it is true, no further one is begun.
+            Polled between activities; once it is true, no further one is begun, and each has a row that says so.
         progress : callable, optional
             Called with the row of each activity when it is over.
 
@@ -165,11 +166,10 @@ class Modality:
             One row an activity.
         """
         self._begin_anew()
-        rows = []
+        rows: list[Done] = []
         for activity in self.profile.activities:
-            if cancel is not None and cancel():
-                break
-            rows.append(self.perform(activity))
+            is_over = (bool(rows) and rows[-1].outcome is Outcome.CANCELLED) or (cancel is not None and cancel())
+            rows.append(self._done(activity, _CANCELLED, 0.0) if is_over else self.perform(activity))
             if progress is not None:
                 progress(rows[-1])
         return Activities(rows)
@@ -188,10 +188,13 @@ class Modality:
             told = Told(Outcome.NOT_HERE, 0, str(lacking))
         except WorkbenchError as error:
             told = Told(Outcome.FAILED, 0, str(error), self._other_side(activity))
+        return self._done(activity, told, round(time.monotonic() - began, 3))
+
+    def _done(self, activity: Activity, told: Told, seconds: float) -> Done:
         log.info("%s: %s %s, %d", self.profile.name, activity.name, told.outcome, told.count)
         return Done(
             activity.name, activity.does, activity.entity, told.peer, self._calling(activity, told), told.outcome, told.count,
-            round(time.monotonic() - began, 3), told.message, activity.source,
+            seconds, told.message, activity.source,
         )  # fmt: skip
 
     # ------------------------------------------------------------ the activities

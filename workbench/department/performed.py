@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     NOTHING = "nothing to do"
     NOT_HERE = "not here"
     NOT_YET = "not yet"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Done:
         AE title under which the system calls; empty where it calls nobody.
     outcome : Outcome
         ``awaited`` where it was asked for and the answer may still come, ``nothing to do`` where there was nothing to send,
-        fetch, tell or print, ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet.
+        fetch, tell or print, ``not here`` where nobody was given to talk to, ``not yet`` where the workbench can't do it yet,
+        ``cancelled`` where the run was cancelled before it began.
     count : int
         Items found, instances made, sent, committed or received.
     seconds : float
@@ -84,8 +86,8 @@ class Activities(Rows[Done]):
 
     @property
     def not_tried(self) -> "Activities":
-        """Those for which nobody was given to talk to."""
-        return self._of(Outcome.NOT_HERE)
+        """Those for which nobody was given to talk to, and those before which the run was cancelled."""
+        return self._of(Outcome.NOT_HERE, Outcome.CANCELLED)
 
     @property
     def not_yet(self) -> "Activities":
