@@ -21,6 +21,7 @@ import pytest
 
 from tests.conftest import free_port
 from workbench import builders, network, phantoms
+from workbench.archive import Archive
 from workbench.cli._disk import Folder
 from workbench.department import Department
 from workbench.entities import Polyline
@@ -703,7 +704,16 @@ def test_stopping_the_demo_ends_its_kernel(desk, tmp_path):
 
 
 def test_the_demo_in_json(desk, tmp_path):
-    """B08: every step verified; the report that is left holds no key, place or login; and it was said beforehand what comes."""
+    """B08: every step verified; the report that is left holds no key, place or login; and it was said beforehand what comes.
+
+    It runs where an earlier one, of other phantoms, has left its originals.
+    """
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "audit.jsonl").touch()
+    with Archive(tmp_path / "demo" / "private" / "archive") as earlier:
+        for other in phantoms.everything():
+            other.PatientComments = "of an earlier version"
+            earlier.add(other)
     done = desk.ask("demo", "--output", tmp_path / "demo", "--json")
     steps = json.loads(done.stdout, parse_constant=pytest.fail)
     assert done.returncode == 0, done.stderr

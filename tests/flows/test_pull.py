@@ -74,7 +74,7 @@ def test_what_is_lost_at_the_peer_is_not_verified(tmp_path, instances):
         report = pull.retrieve(department.peer, StudyRef(lost.study_instance_uid), into=archive, audit=audit)
         assert {row.sop_instance_uid for row in report if row.outcome != "retrieved"} == {lost.sop_instance_uid}
         assert len(archive) == 2
-    assert (audit.lines[0].count, audit.lines[0].verified, audit.lines[0].note) == (3, False, "1 instances did not arrive")
+    assert (audit.lines[0].count, audit.lines[0].verified, audit.lines[0].note) == (3, False, "1 instance failed")
 
 
 def test_nothing_there_is_not_verified(department, tmp_path):

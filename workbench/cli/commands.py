@@ -14,6 +14,7 @@ import atexit
 import gc
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,11 +121,14 @@ def demo(
     """Run the main job end to end in an embedded department; fails if any step is not verified.
 
     Makes phantoms, finds, retrieves, inspects, de-identifies, draws, measures, builds, checks and pushes back: about half a minute.
-    Nothing leaves this machine. The report, 01_tour.html, opens in any browser.
+    Nothing leaves this machine. The report, 01_tour.html, opens in any browser. In the folder of an earlier run, its trail and the
+    originals that it fetched are replaced.
     """
     began = time.perf_counter()
     trail = output / "audit.jsonl"
-    trail.unlink(missing_ok=True)
+    if trail.exists():  # the originals go with the trail that tells of them: phantoms of another version have the same UIDs
+        shutil.rmtree(output / "private" / "archive", ignore_errors=True)
+        trail.unlink()
     notebook = wb.flows.notebook
     report = None
     say("The whole way from query to push, in an embedded department full of phantoms: about half a minute.")

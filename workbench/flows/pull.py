@@ -6,13 +6,14 @@ Does not know: DIMSE, files, SQL.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pandas as pd
 from pydicom.dataset import Dataset
 
 from workbench.archive import Archive
-from workbench.entities import InstanceRef, Peer, Reference, SeriesRef, StudyRef, uid_checked
+from workbench.entities import InstanceRef, Peer, Reference, SeriesRef, StudyRef, counted, uid_checked
 from workbench.errors import AttributeUnusable, InputError
 from workbench.flows.audit import Audit
 from workbench.network import RetrieveReport
@@ -21,6 +22,7 @@ from workbench.network import retrieve as network_retrieve
 
 __all__ = ["find", "references", "retrieve"]
 
+_BECAME = MappingProxyType({"conflict": "in conflict with what is kept"})
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
@@ -149,8 +151,10 @@ def retrieve(
     with (audit or Audit()).step("retrieve") as step:
         report = network_retrieve(peer, refs, into=into, method=method, progress=progress, cancel=cancel, move_port=move_port)
         step.count, step.verified = len(report), report.complete
-        lacking = sum(1 for row in report if row.outcome not in {"retrieved", "already there"})
-        step.note = f"{lacking} instances did not arrive" if lacking else ""
+        others = {outcome: number for outcome, number in report.counts().items() if outcome not in {"retrieved", "already there"}}
+        step.note = ", ".join(
+            f"{counted(number, 'instance')} {_BECAME.get(outcome, outcome)}" for outcome, number in others.items()
+        )
     return report
 
 
