@@ -166,6 +166,16 @@ def test_where_the_archive_knows_the_system_needs_an_archive(option):
     assert "go with --against" in str(refused.exception)
 
 
+def test_what_a_system_is_set_to(archive):
+    run = ["device", "run", "topcon-sp1p", "--set"]
+    with Server(archive) as server:
+        done = CliRunner().invoke(app, [*run, "modality=OP", "--against", f"WORKBENCH@127.0.0.1:{server.port}"])
+    assert done.exit_code == 0, done.stderr
+    assert [str(archive.open(ref).Modality) for ref in archive] == ["OP"]
+    assert "statement lists SC, OP, XC, OT" in str(CliRunner().invoke(app, [*run, "modality=PT"]).exception)
+    assert "'modality' has no '='" in str(CliRunner().invoke(app, [*run, "modality"]).exception)
+
+
 def test_a_provider_that_cannot_listen_leaves_no_folder(archive, tmp_path):
     with Server(archive) as server:
         folder = tmp_path / "kept"

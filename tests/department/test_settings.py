@@ -94,6 +94,18 @@ def test_what_is_no_setting_is_refused():
         Modality("optos-v2-vantage", settings={"transfer syntax": JPEGBaseline8Bit})
 
 
+@pytest.mark.parametrize("value", ["OP", "XC"])
+def test_the_modality_that_is_set_stands_before_the_one_that_is_ordered(value):
+    system = Modality("topcon-sp1p", settings={"modality": value})
+    system.item = scheduled([system.profile])[0]
+    system.item.ScheduledProcedureStepSequence[0].Modality = "OT"
+    (made,) = system.acquire()
+    assert made.Modality == value
+    assert {f.path for f in check_claims(made, system.profile) if f.severity is Severity.ERROR} == set()
+    with pytest.raises(InputError, match=r"modality 'PT': its statement lists SC, OP, XC, OT"):
+        Modality("topcon-sp1p", settings={"modality": "PT"})
+
+
 # ------------------------------------------------------------ how it is coded
 def eye() -> Dataset:
     return phantoms.fundus("R")

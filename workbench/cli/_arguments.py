@@ -37,8 +37,10 @@ Relational = Annotated[
 ]
 
 
-def keys_of(pairs: Iterable[str] | None) -> dict[str, str]:
-    """Return the keys of ``KEYWORD=VALUE`` arguments.
+def keys_of(
+    pairs: Iterable[str] | None, *, what: str = "A query key is written KEYWORD=VALUE, such as PatientName='DOE*'"
+) -> dict[str, str]:
+    """Return the keys of ``KEYWORD=VALUE`` arguments; `what` says in a refusal how they are written.
 
     Examples
     --------
@@ -49,7 +51,7 @@ def keys_of(pairs: Iterable[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         keyword, equals, value = pair.partition("=")
         if not equals:
-            raise InputError(f"A query key is written KEYWORD=VALUE, such as PatientName='DOE*'; {plain(keyword)!r} has no '='.")
+            raise InputError(f"{what}; {plain(keyword)!r} has no '='.")
         found[keyword] = value
     return found
 

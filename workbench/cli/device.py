@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import workbench as wb
+from workbench.cli._arguments import keys_of
 from workbench.cli._book import KnownPeers
 from workbench.cli._console import count, log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
 from workbench.cli._ports import port_tried
@@ -100,6 +101,10 @@ def run_device(
             max=65535,
         ),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="What the system is set to, such as modality=OP. Repeatable."),
+    ] = None,
     *,
     tracing: Tracing,
     as_json: AsJson = False,
@@ -114,6 +119,7 @@ def run_device(
     found = wb.devices.profile(name)  # an unknown name is told before anything starts
     if (ris or printer or port or listen) and not against:
         raise InputError("--ris, --printer, --port and --listen go with --against: else an embedded department is all of them.")
+    settings = keys_of(setting, what="A setting is written NAME=VALUE, such as modality=OP")
 
     def tell(row: Any) -> None:
         if not as_json:
@@ -125,10 +131,10 @@ def run_device(
             for role, who in (("archive", against), ("ris", ris), ("printer", printer))
         }
         with tracing():
-            done = wb.department.Modality(found, **peers, port=port, listen=listen).run(progress=tell)
+            done = wb.department.Modality(found, **peers, port=port, listen=listen, settings=settings).run(progress=tell)
     else:
         with wb.department.Department() as department, tracing():  # seen from the system's side
-            done = department.modalities[found.name].run(progress=tell)
+            done = department.system(found.name, settings=settings).run(progress=tell)
     records = [row | {"message": _of_a_system(row["message"])} for row in done.records()]
     show_table(records, as_json, title=found.title, hide=("entity", "source"))
     for rows, what in ((done.not_tried, "not tried"), (done.not_yet, "not yet")):

@@ -160,8 +160,8 @@ class Filler:
 
     def _modality(self, row: Row) -> str:
         """Return the modality to which the system is set: the one that is ordered where it can be set so, else its default."""
-        among, ordered = row.choices[0], self.subject.ordered_modality
-        return ordered if ordered in among else among[0]
+        among, wanted = row.choices[0], self.subject.wanted_modality
+        return wanted if wanted in among else among[0]
 
     def _told(self, row: Row) -> Any:
         """Return what the worklist or a source says."""

@@ -5,6 +5,7 @@ Does not know: what becomes of a setting.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pydicom.uid import UID
 
@@ -12,34 +13,52 @@ from workbench.devices import Profile, parameters
 from workbench.entities import plain
 from workbench.errors import InputError
 
-__all__ = ["configured_syntaxes"]
+__all__ = ["Settings", "configured"]
 
-_TRANSFER_SYNTAX = "transfer syntax"
+_TRANSFER_SYNTAX, _MODALITY = "transfer syntax", "modality"
 
 
-def configured_syntaxes(profile: Profile, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the transfer syntax in which each entity creates its images, where its statement has a parameter for that.
+@dataclass(frozen=True)
+class Settings:
+    """What a system is set to.
 
     Parameters
     ----------
-    settings : mapping of str to str
-        Values by parameter, instead of the defaults.
+    syntaxes : mapping of str to str
+        Transfer syntax in which each entity creates its images, where its statement has a parameter for that.
+    modality : str
+        Modality (0008,0060) of what it creates; empty where the order, or else the statement, decides.
+    """
+
+    syntaxes: Mapping[str, str] = field(default_factory=dict)
+    modality: str = ""
+
+
+def configured(profile: Profile, settings: Mapping[str, str]) -> Settings:
+    """Return what a system is set to: the defaults of its statement, and `settings` by the names of its parameters.
 
     Raises
     ------
     InputError
         If there is no such parameter, or the statement does not list the value.
     """
-    rows = [row for row in parameters(profile) if row.parameter == _TRANSFER_SYNTAX and row.configurable and row.values]
+    can_be_set = [
+        row for row in parameters(profile) if row.parameter in {_TRANSFER_SYNTAX, _MODALITY} and row.configurable and row.values
+    ]
     for name, value in settings.items():
-        if name != _TRANSFER_SYNTAX or not rows:
-            has = f"its setting here is {_TRANSFER_SYNTAX!r}" if rows else "it has none that can be set here"
+        rows = [row for row in can_be_set if row.parameter == name]
+        if not rows:
+            names = " and ".join(repr(each) for each in dict.fromkeys(row.parameter for row in can_be_set))
+            has = f"what can be set here is {names}" if names else "it has none that can be set here"
             raise InputError(f"{profile.title} has no setting {plain(str(name))[:32]!r}: {has}.")
         for row in rows:
             if str(value) not in row.values:
-                listed = ", ".join(f"{uid} ({UID(uid).name})" for uid in row.values)
+                listed = ", ".join(f"{one} ({UID(one).name})" if name == _TRANSFER_SYNTAX else one for one in row.values)
                 raise InputError(
                     f"{profile.title} can't be set to the {name} {plain(str(value))[:64]!r}: its statement lists {listed} "
                     f"({row.source})."
                 )
-    return {row.entity: str(settings.get(_TRANSFER_SYNTAX, row.default)) for row in rows}
+    syntaxes = [row for row in can_be_set if row.parameter == _TRANSFER_SYNTAX]
+    return Settings(
+        {row.entity: str(settings.get(_TRANSFER_SYNTAX, row.default)) for row in syntaxes}, str(settings.get(_MODALITY, ""))
+    )

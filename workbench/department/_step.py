@@ -50,6 +50,8 @@ class Step:
         SOP Instance UID of the Modality Performed Procedure Step that objects refer to; without it they refer to none.
     study_uid : str, optional
         Study Instance UID where the worklist item has none.
+    modality : str, optional
+        Modality (0008,0060) to which the system is set; without it the one that is ordered counts.
     """
 
     item: Dataset
@@ -57,6 +59,7 @@ class Step:
     sources: tuple[Dataset, ...] = ()
     procedure_step_uid: str = ""
     study_uid: str = field(default_factory=generate_uid)
+    modality: str = ""
 
 
 class Subject:
@@ -83,9 +86,9 @@ class Subject:
         return bool(len(self._step.item))
 
     @property
-    def ordered_modality(self) -> str:
-        """Modality (0008,0060) of the scheduled step; empty where there is none."""
-        return str(_found(self._step.item, (_STEP, "Modality")) or "")
+    def wanted_modality(self) -> str:
+        """Modality (0008,0060) to which the system is set, else that of the scheduled step; empty where there is none."""
+        return self._step.modality or str(_found(self._step.item, (_STEP, "Modality")) or "")
 
     def value(self, keyword: str, path: str = "") -> Any:
         """Return a copy of what is known of an attribute of an object; None where nothing is."""

@@ -108,17 +108,27 @@ class Department:
         except BaseException:
             self.stop()
             raise
-        self.modalities: Mapping[str, Modality] = MappingProxyType({name: self._system(name) for name in systems})
+        self.modalities: Mapping[str, Modality] = MappingProxyType({name: self.system(name) for name in systems})
         atexit.register(self.stop)
 
     def _started(self, server: Server) -> Server:
         self._servers.append(server)
         return server.start()
 
-    def _system(self, name: str) -> Modality:
+    def system(self, name: str, *, settings: Mapping[str, str] | None = None) -> Modality:
+        """Return a new system that works in this department.
+
+        Parameters
+        ----------
+        name : str
+            Of its profile.
+        settings : mapping of str to str, optional
+            How it is configured, as :class:`Modality` takes it.
+        """
         peers = self.peers
         return Modality(
-            name, archive=peers["archive"], ris=peers["ris"], printer=peers["printer"], known_to=self.server.know
+            name, archive=peers["archive"], ris=peers["ris"], printer=peers["printer"], known_to=self.server.know,
+            settings=settings,
         )  # fmt: skip
 
     @property

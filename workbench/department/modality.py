@@ -33,7 +33,7 @@ from workbench.department._committing import committed, report_policy
 from workbench.department._fetching import fetched
 from workbench.department._printing import printable, printed
 from workbench.department._providing import accepting, answered, implementation_of, provider
-from workbench.department._settings import configured_syntaxes
+from workbench.department._settings import configured
 from workbench.department._telling import step_begun, step_ended
 from workbench.department._writing import beyond
 from workbench.department.creating import Step, buildable, create
@@ -85,8 +85,7 @@ class Modality:
     listen : int, optional
         Where the archive knows this system for reports of storage commitment; by default they come on its own associations.
     settings : mapping of str to str, optional
-        How it is configured, where that is not the default of its statement: ``{"transfer syntax": UID}`` is the one in which it
-        creates its images, of those that its statement lists.
+        How it is configured, of what its statement lists: ``transfer syntax`` (a UID) and ``modality`` of the images it creates.
 
     Raises
     ------
@@ -128,7 +127,7 @@ class Modality:
         self.archive, self.ris, self.printer = (None if who is None else as_peer(who) for who in (archive, ris, printer))
         self.known_to = known_to
         self.port, self.listen = port, listen
-        self._syntaxes = configured_syntaxes(self.profile, settings or {})
+        self._settings = configured(self.profile, settings or {})
         self.found: Found | None = None
         self.sent: StoreReport | None = None
         self.reports = CommitmentReports(policy=report_policy(self.profile))
@@ -248,7 +247,9 @@ class Modality:
         item = self.item if self.item is not None else Dataset()
         sources = tuple(self.fetched) or tuple(self.made)
         performed = self._step.sop_instance_uid if self._step else ""
-        step = Step(item, self._began, sources, procedure_step_uid=performed, study_uid=self._study_uid)
+        step = Step(
+            item, self._began, sources, procedure_step_uid=performed, study_uid=self._study_uid, modality=self._settings.modality
+        )
         acquiring = {a.name for a in self.profile.activities if a.does == "acquire"}
         during = {table.source: table.activity for table in self.profile.of_kind("iod")}
         new: list[Dataset] = []
@@ -256,7 +257,7 @@ class Modality:
         for claimed in buildable(self.profile):
             if not activity or during[claimed.source] == activity or during[claimed.source] not in acquiring:
                 try:
-                    new += create(self.profile, claimed, step, transfer_syntax_uid=self._syntaxes.get(claimed.entity, ""))
+                    new += create(self.profile, claimed, step, transfer_syntax_uid=self._settings.syntaxes.get(claimed.entity, ""))
                 except BuildRefused as error:
                     refused.append(error)
         self.made += new
