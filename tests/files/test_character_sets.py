@@ -18,6 +18,7 @@ from workbench.entities import html_safe, plain
 from workbench.errors import AttributeUnusable
 from workbench.files import read, save
 from workbench.files.character_sets import (
+    MULTI_BYTE,
     TERMS,
     NotEncodable,
     decoded,
@@ -143,6 +144,15 @@ def test_every_term_of_the_standard_is_known_without_a_warning():
             assert convert_encodings(term)
             assert encodings_of_terms(term) == convert_encodings(term)
     assert len(TERMS) == 12 + 17 + 3
+
+
+def test_the_terms_of_two_bytes_a_character_are_those_of_table_c_12_4():
+    """Each leaves the first place to a set of single bytes, or to the default repertoire; text is in it all the same."""
+    assert {"ISO 2022 IR 149", "ISO 2022 IR 58", "ISO 2022 IR 87", "ISO 2022 IR 159"} == MULTI_BYTE < TERMS
+    for term, text in {"87": "山", "159": "丂", "149": "홍", "58": "张"}.items():
+        encodings = encodings_of_terms(["", f"ISO 2022 IR {term}"])
+        raw = encoded(text, encodings)
+        assert (decoded(raw, encodings), raw.startswith(b"\x1b$")) == (text, True)
 
 
 def test_what_pydicom_brings_along_reads_as_before():

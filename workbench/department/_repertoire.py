@@ -8,12 +8,9 @@ from collections.abc import Iterable
 
 from workbench.devices import Profile, repertoire
 from workbench.errors import InputError
-from workbench.files.character_sets import holds
+from workbench.files.character_sets import MULTI_BYTE, holds
 
-__all__ = ["BESIDE", "character_set_for"]
-
-#: Sets of two bytes a character, which stand after another: here the default repertoire (PS3.3 Table C.12-4).
-BESIDE = frozenset(f"ISO 2022 IR {number}" for number in (58, 87, 149, 159))
+__all__ = ["character_set_for"]
 
 
 def character_set_for(profile: Profile, uid: str, texts: Iterable[object], *, is_listed: bool) -> str | None:
@@ -54,5 +51,5 @@ def character_set_for(profile: Profile, uid: str, texts: Iterable[object], *, is
 
 def _listed(profile: Profile, uid: str) -> tuple[list[str], str]:
     """Return the sets of a service, as the attribute names them, and where the statement lists them."""
-    terms = [f"\\{term}" if term in BESIDE else term for term in repertoire(profile, uid)]
+    terms = [f"\\{term}" if term in MULTI_BYTE else term for term in repertoire(profile, uid)]
     return terms, " and ".join(table.source for table in profile.of_kind("character_sets"))

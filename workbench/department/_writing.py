@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
 
-from workbench.department._repertoire import BESIDE
 from workbench.devices import Attribute, Profile, attributes, objects, repertoire
-from workbench.files.character_sets import TEXT_VRS, NotEncodable, encoded, encodings_of_terms, is_ascii
+from workbench.files.character_sets import MULTI_BYTE, TEXT_VRS, NotEncodable, encoded, encodings_of_terms, is_ascii
 
 __all__ = ["beyond", "write_in"]
 
@@ -53,13 +52,13 @@ def _value(dataset: Dataset, terms: Sequence[str], profile: Profile) -> str | li
     if written is None:
         others = [str(row["term"]) for table in profile.of_kind("character_sets") for row in table.records()]
         written = next((term for term in others if _can_write(dataset, term)), _UNICODE)
-    return ["", written] if written in BESIDE else written
+    return ["", written] if written in MULTI_BYTE else written
 
 
 def _can_write(dataset: Dataset, term: str) -> bool:
     if term in _DEFAULT:
         return is_ascii(dataset)
-    encodings = encodings_of_terms(["", term] if term in BESIDE else term)
+    encodings = encodings_of_terms(["", term] if term in MULTI_BYTE else term)
     try:
         for element in dataset.iterall():
             if element.VR in TEXT_VRS and not element.is_empty:
@@ -93,9 +92,11 @@ def beyond(profile: Profile, made: Iterable[Dataset]) -> str:
     if not found:
         return ""
     has = " or ".join(dict.fromkeys(term or "the default repertoire" for _, terms in found for term in terms))
-    holds, are = (f"{len(found)} objects hold", "are") if len(found) > 1 else ("1 object holds", "is")
+    holds, are = ("hold", "are") if len(found) > 1 else ("holds", "is")
     sets = " or ".join(sorted({term for term, _ in found}))
-    return f"{holds} text that {has} does not have, and {are} written in {sets} instead (PS3.2 A.6)."
+    return (
+        f"{counted(len(found), 'object')} {holds} text that {has} does not have, and {are} written in {sets} instead (PS3.2 A.6)."
+    )
 
 
 def _terms(profile: Profile, uid: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from pydicom.valuerep import VR, PersonName
 
 from workbench.entities import ESCAPED_BYTES
 
-__all__ = ["TERMS", "NotEncodable", "decoded", "encoded", "encodings_of_terms", "escaped_bytes", "install",
+__all__ = ["MULTI_BYTE", "TERMS", "NotEncodable", "decoded", "encoded", "encodings_of_terms", "escaped_bytes", "install",
            "is_ascii", "spelled"]  # fmt: skip
 
 #: Value representations whose characters are those of Specific Character Set (PS3.5 6.1.2.3).
@@ -129,14 +129,17 @@ _SETS: dict[str, tuple[_Set, ...]] = {
     "iso8859_15": (_Set(b"-b", "iso8859_15"),),
 }
 _SINGLE = (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203)
+_DOUBLE = (58, 87, 149, 159)
 
 _DEFAULT = frozenset({"", "ISO 2022 IR 6"})
 #: The defined terms of Specific Character Set (PS3.3 Tables C.12-2 to C.12-5).
 TERMS = frozenset(
     [f"ISO_IR {number}" for number in _SINGLE if number != 6]
-    + [f"ISO 2022 IR {number}" for number in (*_SINGLE, 58, 87, 149, 159)]
+    + [f"ISO 2022 IR {number}" for number in (*_SINGLE, *_DOUBLE)]
     + ["ISO_IR 192", "GB18030", "GBK"]
 )
+#: Those of two bytes a character: they come after one of single bytes, which may be the default (PS3.3 Table C.12-4).
+MULTI_BYTE = frozenset(f"ISO 2022 IR {number}" for number in _DOUBLE)
 
 
 # ------------------------------------------------------------ bytes to text

@@ -12,8 +12,6 @@ from workbench.files import character_sets
 __all__ = ["declare"]
 
 _SEVERAL = "ISO 2022"
-#: Sets of two bytes a character: they come after one of single bytes, which may be the default (PS3.3 Table C.12-4).
-_WIDE = frozenset(f"{_SEVERAL} IR {number}" for number in (58, 87, 149, 159))
 
 
 def declare(identifier: Dataset, character_set: str | None) -> None:
@@ -56,7 +54,7 @@ def _terms(character_set: str) -> list[str]:
         )
     if others and not all(term.startswith(_SEVERAL) for term in filter(None, terms)):
         raise InputError("Of several terms each is one with code extensions, such as 'ISO 2022 IR 87' (PS3.3 C.12.1.1.2).")
-    if first in _WIDE:
+    if first in character_sets.MULTI_BYTE:
         raise InputError(rf"{first!r} is not the first term: write '\{first}' (PS3.3 C.12.1.1.2).")
     return terms
 
