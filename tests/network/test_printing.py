@@ -1,12 +1,15 @@
 """The print user against printers that answer, refuse and misbehave on cue."""
 
 import logging
+import struct
 import time
 
 import pytest
+from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_DELETE, N_EVENT_REPORT, N_GET, N_SET
 
+from tests.network.scripted import command_set
 from workbench.devices import profile
 from workbench.entities import FilmBox, FilmImage, FilmLut, FilmSession, Peer, Timeouts
 from workbench.errors import AssociationAborted, ContextRejected, InputError, PeerTimeout, PeerUnreachable
@@ -129,6 +132,46 @@ def test_a_failure_ends_the_job_and_what_was_created_is_deleted():
     assert steps == [("image", 1, 1)]
     assert provider.seen[-2:] == [("N_DELETE", SESSION), ("N_DELETE", LUT)]
     assert ("N_ACTION", BOX) not in provider.seen
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ([0x20100010], "about Image Display Format"),
+        ([0x20200020], "about Polarity"),
+        ([0x20200020, 0x20200030], "about Polarity, RequestedImageSize"),
+        ([0x20210011], "about (2021,0011)"),
+    ],
+)
+def test_a_printer_may_name_one_attribute_or_several(tags, said):
+    def refuse(_provider, association, request, context):
+        answer(association, request, context, 0x0106, AttributeIdentifierList=[Tag(tag) for tag in tags])
+        return True
+
+    report = printed(Scripted({(N_SET, GRAY_IMAGE): refuse}))
+    (row,) = (row for row in report if row.outcome is BAD)
+    assert (row.step, row.status) == ("image", "0x0106")
+    assert said.replace(" Display Format", "DisplayFormat") in row.text
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [((0x20000010,), "about Number of Copies '3'"), ((0x20000010, 0x20000030), "about Number of Copies '3', Medium Type 'PAPER'")],
+)
+def test_which_attributes_of_a_film_session_are_refused_is_told(listening, tags, said):
+    """N-CREATE, whose attribute list pynetdicom does not pass on."""
+
+    def refuse(connection):
+        connection.response()
+        connection.message(1, command_set(e0002=PRINTER, e0100=0x8110, e0120=1, e0800=0x0101, e0900=0))
+        connection.response()
+        named = b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
+        connection.message(1, command_set(e0002=SESSION, e0100=0x8140, e0120=2, e0800=0x0101, e0900=0x0106, e1005=named))
+
+    report = print_images(listening(refuse), [GRAY], session=FilmSession(copies=3, medium="PAPER"))
+    (row,) = (row for row in report if row.outcome is BAD)
+    assert (row.step, row.status) == ("film session", "0x0106")
+    assert row.text.endswith(said)
 
 
 def test_a_session_is_printed_as_a_whole_after_its_last_film():

@@ -1,21 +1,26 @@
 """Performed procedure steps: what a modality tells, and the states at the one who keeps them."""
 
 import copy
+import struct
 from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pynetdicom.dimse_primitives import N_SET
 
+from tests.network.scripted import command_set
 from workbench import phantoms
 from workbench.entities import Peer
 from workbench.errors import AttributeUnusable, InputError, InstanceNotFound, PeerUnreachable, StatusFailure
 from workbench.network import ProcedureSteps, Server, Worklist, procedure_step, worklist
 from workbench.network._step_rules import fault_in_creation
 from workbench.network.procedure_step import _created, performed_series
-from workbench.network.providing import Refused
+from workbench.network.providing import Refused, answer
 
+STEP = "1.2.840.10008.3.1.2.3.3"
 NOON = datetime(2026, 11, 21, 12, 0, 0)  # noqa: DTZ001 - DICOM has local times
 ROW = {
     "PatientName": "Müller^Jörg", "PatientID": "P1", "PatientBirthDate": "19700101", "PatientSex": "M", "AccessionNumber": "A7",
@@ -149,6 +154,42 @@ def test_the_peer_says_no(department):
         procedure_step.finish(peer, step, status="DISCONTINUED", series=ending().PerformedSeriesSequence)
     assert caught.value.status == 0x0110
     assert steps.status(step.sop_instance_uid) == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ([0x00400252], "PerformedProcedureStepStatus"),
+        ([0x00400252, 0x00400340], "PerformedProcedureStepStatus, PerformedSeriesSequence"),
+    ],
+)
+def test_the_peer_may_name_one_attribute_or_several(tags, said):
+    class Strict(ProcedureSteps):
+        def serve(self, association, request, context):
+            if not isinstance(request, N_SET):
+                return super().serve(association, request, context)
+            answer(association, request, context, 0x0106, AttributeIdentifierList=[Tag(tag) for tag in tags])
+            return True
+
+    with Server(None, providers=[Strict()]) as server:
+        step = procedure_step.begin(server.peer, Worklist([ROW]).items[0])
+        with pytest.raises(StatusFailure, match=f"0x0106, .* It is about {said}\\.") as caught:
+            procedure_step.finish(server.peer, step, series=ending().PerformedSeriesSequence)
+    assert caught.value.status == 0x0106
+
+
+def test_what_a_new_step_lacks_is_told_by_the_peer(listening):
+    """N-CREATE, whose attribute list pynetdicom does not pass on."""
+
+    def refuse(connection):
+        connection.response()
+        lacking = struct.pack("<HH", 0x0010, 0x0020)
+        connection.message(
+            1, command_set(e0002=STEP, e0100=0x8140, e0120=1, e0800=0x0101, e0900=0x0120, e1000="1.2.3", e1005=lacking)
+        )
+
+    with pytest.raises(StatusFailure, match=r"0x0120, .* It is about PatientID\."):
+        procedure_step.begin(listening(refuse), Worklist([ROW]).items[0])
 
 
 def test_what_can_not_be_told_is_not_sent():

@@ -14,8 +14,9 @@ from typing import Any, Self, cast
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, N_ACTION, N_CREATE, N_DELETE, N_EVENT_REPORT, N_GET, N_SET
 from pynetdicom.presentation import PresentationContext
@@ -31,6 +32,7 @@ from workbench.network.statuses import failure
 __all__ = ["Answer", "Conversation"]
 
 _MOST_EVENTS = 1_000
+_MOST_FAULTY = 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Answer:
     dataset : Dataset
         What came with it; empty where nothing did.
     faulty : tuple of str
-        Keywords of Attribute Identifier List (0000,1005): what a status is about, where the peer says so.
+        Keywords of Attribute Identifier List (0000,1005): what a status is about, where the peer says so; tags where there is none.
     """
 
     status: int
@@ -71,7 +73,7 @@ class Answer:
         """Return the error for a status that says no."""
         said = Dataset()
         said.Status, said.ErrorComment = self.status, self.comment
-        return failure(peer, doing, said, remedy=remedy)
+        return failure(peer, doing, said, remedy=remedy, about=self.faulty)
 
 
 class Conversation:
@@ -95,10 +97,13 @@ class Conversation:
     def __init__(self, association: Association, peer: Peer, *, on_event: Callable[[int, Dataset], int] | None = None) -> None:
         self._association, self._peer, self._on_event = association, peer, on_event
         self._count = self._events = 0
+        self._faulty: tuple[str, ...] = ()
         self._quiet = ExitStack()
 
     def __enter__(self) -> Self:
         self._quiet.enter_context(undisturbed(self._association))
+        self._association.bind(evt.EVT_DIMSE_RECV, self._hear)
+        self._quiet.callback(self._association.unbind, evt.EVT_DIMSE_RECV, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,7 +152,7 @@ class Conversation:
         context = self.context(within)
         if context is None:
             raise ContextRejected(f"{self._peer} accepted no presentation context for {UID(within).name} (PS3.8 9.3.3.2).")
-        self._count += 1
+        self._count, self._faulty = self._count + 1, ()
         request.MessageID = self._count
         for name, dataset in datasets.items():
             if dataset:  # a dataset without elements is none: a peer would wait for it
@@ -159,8 +164,16 @@ class Conversation:
             plain(getattr(response, "ErrorComment", None) or ""),
             str(getattr(response, "AffectedSOPInstanceUID", None) or ""),
             _dataset(response, context),
-            _faulty(response),
+            self._faulty if response.Status else (),
         )
+
+    def _hear(self, event: Any) -> None:
+        """Take Attribute Identifier List (0000,1005) of the response that is due: pynetdicom drops it but for N-GET and N-SET."""
+        command = event.message.command_set
+        if command.get("MessageIDBeingRespondedTo") == self._count:
+            said = command.get("AttributeIdentifierList")
+            tags = [said] if isinstance(said, BaseTag) else said or ()
+            self._faulty = tuple(keyword_for_tag(tag) or str(tag) for tag in tags[:_MOST_FAULTY])
 
     def _response(self, kind: type[Any], within: int | None, doing: str) -> Any:
         deadline = time.monotonic() + self._peer.timeouts.dimse_s
@@ -213,12 +226,6 @@ class Conversation:
 def _named(request: Any, sop_class_uid: str, instance_uid: str) -> Any:
     request.RequestedSOPClassUID, request.RequestedSOPInstanceUID = UID(sop_class_uid), UID(instance_uid)
     return request
-
-
-def _faulty(response: Any) -> tuple[str, ...]:
-    """Return the attributes that a status is about, by keyword."""
-    tags = getattr(response, "AttributeIdentifierList", None) if response.Status else None
-    return tuple(keyword_for_tag(int(tag)) or str(tag) for tag in tags or ())
 
 
 def _dataset(message: Any, context: PresentationContext) -> Dataset:

@@ -4,6 +4,8 @@ Knows: status codes and their classes.
 Does not know: associations.
 """
 
+from collections.abc import Sequence
+
 from pydicom.dataset import Dataset
 
 from workbench.entities import Peer, plain
@@ -108,7 +110,7 @@ def status_of(error: Exception, *known: tuple[type[Exception], int, str]) -> tup
     return next(((status, comment) for kind, status, comment in known if isinstance(error, kind)), None)
 
 
-def failure(peer: Peer, operation: str, answer: Dataset, *, remedy: str = "") -> StatusFailure:
+def failure(peer: Peer, operation: str, answer: Dataset, *, remedy: str = "", about: Sequence[str] = ()) -> StatusFailure:
     """Return the error for a response whose status says no.
 
     Parameters
@@ -121,9 +123,13 @@ def failure(peer: Peer, operation: str, answer: Dataset, *, remedy: str = "") ->
         Status (0000,0900) with Error Comment (0000,0902) and Offending Element (0000,0901) where they were sent.
     remedy : str
         What to try, instead of what is known for the status.
+    about : sequence of str
+        Attributes that the status is about, where the peer told them.
     """
     status = int(answer.Status)
     text = f"{peer} answered {operation} with status 0x{status:04X}, {words(status)} (PS3.7 C)."
+    if about:
+        text += f" It is about {', '.join(about)}."
     if comment := str(answer.get("ErrorComment") or ""):
         text += f" It says: {plain(comment)!r}."
     remedy = remedy or _REMEDIES.get(status, "The peer's log may say more.")
