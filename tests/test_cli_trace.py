@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from workbench.cli import app
 from workbench.department import Department
 from workbench.entities import FilmImage
-from workbench.errors import InputError
+from workbench.errors import InputError, PeerUnreachable
 from workbench.network import echo, find, print_images, store, worklist
 from workbench.phantoms import ct_series
 
@@ -101,6 +101,21 @@ def test_each_command_that_asks_writes_a_page_that_names_nobody_unless_asked(des
         named = [value for value in PLANTED if value in text]
         assert bool(named) == (values and has_identifiers), name
         assert (page.stat().st_mode & 0o077 == 0) == values
+
+
+def test_a_trace_that_can_not_be_written_costs_nothing_but_itself(desk, tmp_path):
+    """A name that is longer than file systems have is found out when the page is written."""
+    page = tmp_path / f"{'n' * 300}.html"
+    archive, key = desk.peers["archive"], f"PatientID={PLANTED[1]}"
+    plain = desk.run("find", archive, key)
+    traced = desk.run("find", archive, key, "--trace", page)
+    assert traced.stdout == plain.stdout
+    assert "1 answer" in traced.stdout
+    assert "error: the trace can't be written to" in traced.stderr
+    assert "File name too long" in traced.stderr
+    assert "The trace is in" not in traced.output
+    failed = CliRunner().invoke(app, ["find", "NOBODY@127.0.0.1:1", key, "--trace", str(page)])
+    assert isinstance(failed.exception, PeerUnreachable)
 
 
 def test_a_system_in_an_embedded_department_is_seen_from_its_own_side(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import re
 import socket
 import struct
@@ -303,6 +304,33 @@ def test_the_page_stands_alone(server, tmp_path):
     page = recorded.save(tmp_path / "trace.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert not re.findall(r"<script|://|src=|@import|url\(", page)
+
+
+@pytest.mark.parametrize(("values", "mode"), [(True, 0o600), (False, 0o644)])
+def test_a_page_with_values_is_for_its_owner_alone_also_where_a_file_was(tmp_path, values, mode):
+    (page := tmp_path / "trace.html").write_text("before")
+    page.chmod(0o644)
+    with page.open() as before:
+        before_umask = os.umask(0o022)
+        try:
+            assert Trace(values=values).save(page) == page
+        finally:
+            os.umask(before_umask)
+        assert page.stat().st_mode & 0o777 == mode
+        assert before.read() == "before"  # whoever had it open does not see the new one
+    assert page.read_text("utf-8").endswith("</html>\n")
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_a_page_goes_through_a_pipe(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    found = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text("utf-8")), daemon=True)
+    reader.start()
+    Trace().save(pipe)
+    reader.join(10)
+    assert found[0].endswith("</html>\n")
+    assert pipe.is_fifo()
 
 
 def test_keys_inside_a_sequence_are_named_with_it(listening, script):

@@ -17,7 +17,8 @@ import workbench as wb
 from workbench.cli._console import say
 from workbench.cli._disk import room_in
 from workbench.entities import plain
-from workbench.errors import InputError
+from workbench.errors import InputError, StorageFull
+from workbench.network import Trace
 
 __all__ = ["Tracing", "traceable"]
 
@@ -85,4 +86,12 @@ def _tracing(path: Path | None, *, values: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            say(f"The trace is in {recorded.save(path)}.")
+            _save(recorded, path)
+
+
+def _save(recorded: Trace, path: Path) -> None:
+    """Write the page; where that fails say so, and leave what the command came to as it is."""
+    try:
+        say(f"The trace is in {recorded.save(path)}.")
+    except (OSError, StorageFull) as error:
+        say(f"error: the trace can't be written to {str(path)!r}: {getattr(error, 'strerror', '') or error}")

@@ -20,7 +20,8 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
-from workbench.entities import plain
+from workbench.entities import counted, plain
+from workbench.files import write_whole
 from workbench.network._diagram import diagram
 from workbench.network._tap import WATCHER
 from workbench.network._trace_rows import Side, TraceContext, TraceContexts, TracePdu, TracePdus, TraceRow, TraceRows
@@ -116,14 +117,24 @@ class Trace:
         return self.rows.table().astype({"name": "category", "direction": "category", "sop_class": "category"})
 
     def save(self, path: Path | str) -> Path:
-        """Write the sequence diagram as a page of HTML that needs nothing else; return where. With values only you can read it."""
+        """Write the sequence diagram as a page of HTML that needs nothing else; return where. With values only you can read it.
+
+        A file that is there is replaced when the page is whole.
+
+        Raises
+        ------
+        StorageFull
+            If there is no space left.
+        OSError
+            If it can't be written there.
+        """
         head = "<!doctype html>\n<html lang='en'><meta charset='utf-8'>"
         page = f"{head}<title>Wire trace</title><body>{self._repr_html_()}</body></html>\n"
         path = Path(path)
-        if self.shows_values:
-            path.touch(mode=0o600)
-        path.write_text(page, encoding="utf-8")
-        return path
+        if path.exists() and not path.is_file():  # a terminal or a pipe, which no file may replace
+            path.write_text(page, encoding="utf-8")
+            return path
+        return write_whole(path, page.encode(), mode=0o600 if self.shows_values else 0o666)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -249,11 +260,11 @@ class _Line:
             found = negotiation(pdu.body)
             if pdu.name.endswith("RQ"):
                 self._request = self._request or found
-                meaning = f"{_count(len(found.contexts), 'context')} proposed"
+                meaning = f"{counted(len(found.contexts), 'context')} proposed"
             else:
                 self._answer = self._answer or found
                 accepted = sum(context.result == 0 for context in found.contexts)
-                meaning = f"{accepted} of {_count(len(found.contexts), 'context')} accepted"
+                meaning = f"{accepted} of {counted(len(found.contexts), 'context')} accepted"
             return replace(row, meaning=meaning, note=_note(found))
         if pdu.name == "A-ASSOCIATE-RJ" and len(pdu.body) >= 4:
             return replace(row, meaning=rejection(*pdu.body[1:4]))
@@ -394,7 +405,3 @@ def _note(found: Negotiation) -> str:
         else [f"PDU up to {found.max_pdu_bytes:,} bytes" if found.max_pdu_bytes else "PDU unlimited"]
     )
     return plain(", ".join([*limit, *([found.implementation] if found.implementation else []), *found.others]))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
