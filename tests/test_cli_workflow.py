@@ -154,6 +154,30 @@ def test_a_worklist_that_can_not_be_served(content, said, tmp_path):
     assert "Doe" not in str(done.exception)
 
 
+def test_a_peer_that_is_added_while_the_address_book_is_read_is_not_missed(archive, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    monkeypatch.setattr(_book, "_EVERY_S", 0.0)
+    AddressBook.load().save()
+
+    class Overtaken(AddressBook):
+        """An address book that another program changes right after it was read."""
+
+        @classmethod
+        def load(cls, path=None):
+            read, now = AddressBook.load(path), AddressBook.load(path)
+            now.add(Peer(f"late{len(list(now))}", f"LATE{len(list(now))}", "127.0.0.1", 11119))
+            now.save()
+            return read
+
+    monkeypatch.setattr(_book, "AddressBook", Overtaken)
+    known = _book.KnownPeers()
+    assert not known.peers
+    with Server(archive, known_peers=known.peers) as server:
+        for number in range(3):
+            known.tell(server)
+            assert server._known_as(f"LATE{number}").port == 11119
+
+
 def test_a_server_learns_of_peers_that_are_added_while_it_runs(archive, monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
     monkeypatch.setattr(_book, "_EVERY_S", 0.0)

@@ -241,6 +241,8 @@ def test_a_system_that_accepts_nothing_does_not_pretend():
         pass
     with pytest.raises(ProfileUnknown, match=r"Did you mean 'topcon-sp1p'\?"):
         Modality("topcom-sp1p")
+    with pytest.raises(InputError, match="named by a str such as 'optos-v2-vantage', not by int"):
+        Modality(profile=5)
 
 
 def test_it_shows_itself():

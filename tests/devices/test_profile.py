@@ -67,8 +67,8 @@ def test_there_are_five_systems():
 def test_no_profile_is_read_before_it_is_asked_for():
     code = (
         "from workbench.devices import catalog, names; names();"
-        "print(catalog.profile.cache_info().currsize);"
-        "catalog.profile('topcon-sp1p'); print(catalog.profile.cache_info().currsize)"
+        "print(catalog._profile.cache_info().currsize);"
+        "catalog.profile('topcon-sp1p'); print(catalog._profile.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "1"]
@@ -80,6 +80,12 @@ def test_an_unknown_system_is_refused_and_the_near_one_named():
     assert profile("topcon-sp1") is profile("topcon-sp1p"), "nothing else begins so"
     with pytest.raises(InputError, match=r"There are: canon-vitrea-read, "):
         profile("")
+
+
+@pytest.mark.parametrize(("name", "kind"), [(5, "int"), (None, "NoneType"), (["topcon-sp1p"], "list")])
+def test_a_name_that_is_no_text_is_refused(name, kind):
+    with pytest.raises(InputError, match=f"named by a str such as 'optos-v2-vantage', not by {kind}"):
+        profile(name)
 
 
 def test_what_is_asked_for_and_not_there_is_named():

@@ -32,7 +32,8 @@ class KnownPeers:
         book = AddressBook.load()
         self._path: Path = book.path
         self.peers: dict[str, Peer] = {peer.name: peer for peer in book}
-        self._read, self._looked = self._changed(), time.monotonic()
+        # the first `tell` reads it again: it may have changed since it was read, before anyone could look when it did
+        self._read, self._looked = 0, time.monotonic()
 
     def _changed(self) -> int:
         try:

@@ -123,7 +123,7 @@ class Modality:
         listen: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.profile = devices.profile(profile) if isinstance(profile, str) else profile
+        self.profile = profile if isinstance(profile, Profile) else devices.profile(profile)
         self.archive, self.ris, self.printer = (None if who is None else as_peer(who) for who in (archive, ris, printer))
         self.known_to = known_to
         self.port, self.listen = port, listen
@@ -335,7 +335,7 @@ class Modality:
         whose = " No item was scheduled: the patient is the phantom's." if self._is_nobody(made) else ""
         told = [
             f"{begun}{counted(len(made), 'instance')} made.{whose}{self._not_begun}",
-            beyond(self.profile, made),
+            beyond(self.profile, made, [*filter(None, [self.item]), *self.fetched]),
             *map(str, refused),
         ]
         return Told(Outcome.FAILED if refused else Outcome.DONE, len(made), " ".join(filter(None, told)))

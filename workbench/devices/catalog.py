@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from workbench.devices.profile import Profile
 from workbench.devices.reading import load
-from workbench.errors import ProfileUnknown
+from workbench.errors import InputError, ProfileUnknown
 
 __all__ = ["names", "profile", "profiles"]
 
@@ -29,12 +29,13 @@ def names() -> tuple[str, ...]:
     return tuple(stem for stem in _stems() if "." not in stem)
 
 
-@cache
 def profile(name: str) -> Profile:
     """Return a profile by its name, or by the beginning of it where no other begins so; it is read once.
 
     Raises
     ------
+    InputError
+        If `name` is no text.
     ProfileUnknown
         If there is none of that name; the message holds the near ones.
 
@@ -43,9 +44,16 @@ def profile(name: str) -> Profile:
     >>> profile("optos").name
     'optos-v2-vantage'
     """
+    if not isinstance(name, str):
+        raise InputError(f"A device profile is named by a str such as 'optos-v2-vantage', not by {type(name).__name__}.")
+    return _profile(name)
+
+
+@cache
+def _profile(name: str) -> Profile:
     begin = [each for each in names() if name and each.startswith(name)]
     if name not in names() and len(begin) == 1:
-        return profile(begin[0])
+        return _profile(begin[0])
     if name not in names():
         near = get_close_matches(name, names(), n=1)
         meant = f" Did you mean '{near[0]}'?" if near else ""
