@@ -2,10 +2,11 @@
 
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.entities import cell_safe, html_safe, html_table, plain
+from workbench.entities import cell_safe, counted, html_safe, html_table, plain
 
 
 class _Tags(HTMLParser):
@@ -68,3 +69,19 @@ def test_long_words_may_be_broken_so_that_a_table_fits_its_page():
     )
     assert shown.count("overflow-wrap:anywhere") == 1
     assert "anywhere'>1.2.826" in shown
+
+
+@given(st.integers(2, 10**6), st.sampled_from(["activity", "copy", "study", "answer", "film", "scheduled step", "series"]))
+def test_a_number_has_its_noun_in_the_plural_unless_it_is_one(number, noun):
+    plurals = {"activity": "activities", "copy": "copies", "study": "studies", "series": "series"}
+    assert counted(number, noun) == f"{number} {plurals.get(noun, noun + 's')}"
+    assert counted(1, noun) == f"1 {noun}"
+
+
+@pytest.mark.parametrize(
+    ("noun", "plural"),
+    [("day", "days"), ("key", "keys"), ("box", "boxes"), ("class", "classes"), ("status", "statuses"), ("patch", "patches")],
+)
+def test_plurals_are_english(noun, plural):
+    assert counted(0, noun) == f"0 {plural}"
+    assert counted(1, noun) == f"1 {noun}"

@@ -23,7 +23,7 @@ from workbench.cli._wording import in_options, rows_in_options
 from workbench.entities import plain, text_table
 
 __all__ = [
-    "Stopped", "count", "frame_records", "gathered", "log_to_stderr", "progress_bar", "put", "say", "show_json", "show_table",
+    "Stopped", "frame_records", "gathered", "log_to_stderr", "progress_bar", "put", "say", "show_json", "show_table",
     "stoppable", "terminated",
 ]  # fmt: skip
 
@@ -78,11 +78,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def count(number: int, noun: str) -> str:
-    nouns = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else nouns}"
 
 
 def put(*lines: object) -> None:

@@ -30,7 +30,6 @@ import typer
 import workbench as wb
 from workbench.cli._arguments import Relational, TlsFiles, identity_of, keys_of, references_of, tls_of
 from workbench.cli._console import (
-    count,
     frame_records,
     gathered,
     progress_bar,
@@ -49,7 +48,7 @@ from workbench.cli.device import device
 from workbench.cli.printing import print_files, printer
 from workbench.cli.serving import serve
 from workbench.cli.workflow import commit, step, worklist
-from workbench.entities import Peer, plain
+from workbench.entities import Peer, counted, plain
 from workbench.errors import AttributeUnusable, Cancelled, InputError, NetworkError, NotVerified, WorkbenchError
 
 __all__ = ["app", "main"]
@@ -216,7 +215,7 @@ def find(
         wb.inspection.to_csv(frame, csv)
         say(f"The table is in {csv}.")
     show_table(
-        frame_records(frame), as_json, title=count(len(found), "answer") + (", and there are more" if found.truncated else "")
+        frame_records(frame), as_json, title=counted(len(found), "answer") + (", and there are more" if found.truncated else "")
     )
     if found.granted:
         say(f"note: the peer grants {', '.join(sorted(found.granted)).replace('_', ' ')} (PS3.4 C.5.1.1)")
@@ -328,7 +327,7 @@ def tree(path: OnePath, as_json: AsJson = False) -> None:
 def diff(left: OnePath, right: OnePath, as_json: AsJson = False) -> None:
     """Compare two files attribute by attribute; exit code 1 if they differ."""
     found = wb.inspection.differences(read(left)[0], read(right)[0])
-    show_table(found.records(), as_json, title=count(len(found), "difference"), hide=("name",))
+    show_table(found.records(), as_json, title=counted(len(found), "difference"), hide=("name",))
     if found:
         raise typer.Exit(1)
 
@@ -398,7 +397,7 @@ def check(paths: Paths, as_json: AsJson = False) -> None:
     files = files_below(paths)
     with progress_bar("checking") as tick:
         findings = wb.conformance.check_many(files, progress=tick)
-    title = f"{count(len(findings.errors), 'error')} among {count(len(findings), 'finding')} in {count(len(files), 'file')}"
+    title = f"{counted(len(findings.errors), 'error')} among {counted(len(findings), 'finding')} in {counted(len(files), 'file')}"
     show_table(findings.records() if as_json else gathered(findings.records()), as_json, title=title)
     if findings.errors:
         raise typer.Exit(1)

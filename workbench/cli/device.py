@@ -14,9 +14,10 @@ import typer
 import workbench as wb
 from workbench.cli._arguments import keys_of
 from workbench.cli._book import KnownPeers
-from workbench.cli._console import count, log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
+from workbench.cli._console import log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
+from workbench.entities import counted
 from workbench.errors import InputError
 
 __all__ = ["device"]
@@ -140,7 +141,7 @@ def run_device(
     for rows, what in ((done.not_tried, "not tried"), (done.not_yet, "not yet")):
         if rows and not as_json:
             reasons = " ".join(dict.fromkeys(row.message for row in rows))
-            say(f"{len(rows)} of {count(len(done), 'activity')} {what}: {reasons}")
+            say(f"{len(rows)} of {counted(len(done), 'activity')} {what}: {reasons}")
     if done.troubles:
         raise typer.Exit(1)
 
@@ -173,7 +174,7 @@ def serve_device(
         port_tried("127.0.0.1", port, ae_title="WORKBENCH")
     log_to_stderr()
     with tracing(), stoppable() as stopped, system.receiving(folder=folder, port=port, known=known.peers) as (server, archive):
-        put(f"{system.profile.title}, {server.peer}: {count(archive.counts().instances, 'instance')}. Ctrl-C stops.")
+        put(f"{system.profile.title}, {server.peer}: {counted(archive.counts().instances, 'instance')}. Ctrl-C stops.")
         while not stopped():
             known.tell(server)
             time.sleep(0.1)
@@ -213,10 +214,8 @@ def _linted(found: Any) -> tuple[list[dict[str, Any]], str]:
         for f in findings
     ]
     slips, errors = len(found.slips), len(findings.errors)
-    differs = count(len(findings) - slips, "difference")
-    title = (
-        f"{count(slips, 'slip')} of the document, {differs} of the system itself; {count(errors, 'error')} in what peers rely on"
-    )
+    differs = counted(len(findings) - slips, "difference")
+    title = f"{counted(slips, 'slip')} of the document, {differs} of the system itself; {counted(errors, 'error')} in what peers rely on"
     return rows, title
 
 

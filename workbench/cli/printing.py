@@ -13,11 +13,11 @@ import typer
 
 import workbench as wb
 from workbench.cli._arguments import TlsFiles, Users, tls_of, users_of
-from workbench.cli._console import count, log_to_stderr, put, say, show_table, stoppable
+from workbench.cli._console import log_to_stderr, put, say, show_table, stoppable
 from workbench.cli._disk import files_below, read, readable, room_in
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
-from workbench.entities import FilmBox, FilmLut, FilmSession
+from workbench.entities import FilmBox, FilmLut, FilmSession, counted
 from workbench.errors import InputError
 
 __all__ = ["print_files", "printer"]
@@ -64,14 +64,14 @@ def print_files(
     unusable: list[Path] = []
     images = [dataset for _, dataset in readable(files_below(paths), unusable)]
     if unusable:
-        raise InputError(f"Nothing was printed: {count(len(unusable), 'file')} can't be used.")
+        raise InputError(f"Nothing was printed: {counted(len(unusable), 'file')} can't be used.")
     box = FilmBox(layout, orientation="LANDSCAPE" if landscape else "PORTRAIT", size=size, annotation=annotation_format)
     with tracing(), stoppable() as stopped:
         report = wb.flows.filming.print_series(
             peer, images, layout=box, bits=bits, window=window, session=FilmSession(copies=copies, medium=medium),
             lut=presentation, texts=annotation or (), collate=collate, cancel=stopped,
         )  # fmt: skip
-    show_table(report.records(), as_json, title=f"{count(report.films, 'film')} of {count(len(images), 'image')}")
+    show_table(report.records(), as_json, title=f"{counted(report.films, 'film')} of {counted(len(images), 'image')}")
     for row in report.told:
         say(f"{row.outcome}: {row.step}: {row.text}")
     if stopped():

@@ -13,9 +13,10 @@ import typer
 import workbench as wb
 from workbench.cli._arguments import TlsFiles, Users, tls_of, users_of
 from workbench.cli._book import KnownPeers
-from workbench.cli._console import count, log_to_stderr, put, stop_if, stoppable
+from workbench.cli._console import log_to_stderr, put, stop_if, stoppable
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
+from workbench.entities import counted
 
 __all__ = ["serve"]
 
@@ -56,9 +57,9 @@ def serve(
             for dataset in wb.phantoms.everything() if phantoms else ():
                 archive.add(dataset)
             counts = archive.counts()
-            held = [count(counts.studies, "study"), count(counts.instances, "instance")]
+            held = [counted(counts.studies, "study"), counted(counts.instances, "instance")]
             if items is not None:
-                held.append(count(len(items), "scheduled step"))
+                held.append(counted(len(items), "scheduled step"))
             put(f"{server.peer}: {', '.join(held)}. Ctrl-C stops.")
             while not stopped():
                 known.tell(server)

@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 
 import workbench as wb
 from workbench.cli._arguments import keys_of
-from workbench.cli._console import count, frame_records, put, say, show_json, show_table, stoppable
+from workbench.cli._console import frame_records, put, say, show_json, show_table, stoppable
 from workbench.cli._disk import files_below, readable
 from workbench.cli._trace import Tracing, traceable
-from workbench.entities import InstanceRef, plain
+from workbench.entities import InstanceRef, counted, plain
 from workbench.errors import InputError
 from workbench.files import write_whole
 
@@ -49,7 +49,7 @@ def worklist(
         found = wb.network.worklist(peer, keys=keys_of(keys), only=only, limit=limit, cancel=stopped)
     records = [{name.rsplit(".", 1)[-1]: value for name, value in row.items()} for row in frame_records(found.table())]
     more = ", and there are more" if found.truncated else ""
-    show_table(records, as_json, title=count(len(found), "item") + more)
+    show_table(records, as_json, title=counted(len(found), "item") + more)
     for note in found.notes:
         say(f"note: {note}")
     if stopped():
@@ -127,7 +127,7 @@ def finish_step(
     unusable: list[Path] = []
     datasets = [dataset for _, dataset in readable(files_below(paths), unusable)] if paths else []
     if unusable:
-        raise InputError(f"Nothing was told: {count(len(unusable), 'file')} can't be used.")
+        raise InputError(f"Nothing was told: {counted(len(unusable), 'file')} can't be used.")
     begun, status = _kept(state), "DISCONTINUED" if discontinued else "COMPLETED"
     series = wb.network.procedure_step.performed_series(datasets, step=begun, protocol=protocol) or None
     with tracing():
@@ -150,7 +150,7 @@ def _references(what: list[str]) -> list[InstanceRef | Dataset | tuple[str, str]
         found.append(tuple(uids))
     found += [InstanceRef.of(dataset) for _, dataset in readable(files_below(paths), unusable, whole=False)] if paths else []
     if unusable:
-        raise InputError(f"Nothing was asked: {count(len(unusable), 'file')} can't be used.")
+        raise InputError(f"Nothing was asked: {counted(len(unusable), 'file')} can't be used.")
     return found
 
 
@@ -184,4 +184,4 @@ def _told(done: Any, as_json: bool) -> None:
     if as_json:
         show_json(said | {"study_instance_uid": done.study_instance_uid})
     else:
-        put(f"{done.status}: performed procedure step {done.sop_instance_uid}, {count(done.instances, 'instance')}")
+        put(f"{done.status}: performed procedure step {done.sop_instance_uid}, {counted(done.instances, 'instance')}")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workbench.entities.text import html_safe
+from workbench.entities.text import counted, html_safe
 from workbench.errors import AttributeUnusable, WorkbenchError
 
 __all__ = ["Film", "FilmBox", "FilmCell", "FilmImage", "FilmLut", "FilmSession"]
@@ -335,8 +335,8 @@ class Film:
         """Size, layout, images, copies, medium and presentation LUT in a line; nothing of annotations."""
         count, copies, lut = sum(image is not None for image in self.images), self.session.copies, self.lut
         words = (
-            self.box.size or "14INX17IN", self.box.layout, f"{count} image{'s' * (count != 1)}",
-            f"{copies} cop{'ies' if copies != 1 else 'y'}", self.session.medium,
+            self.box.size or "14INX17IN", self.box.layout, counted(count, "image"),
+            counted(copies, "copy"), self.session.medium,
             (lut.shape or f"LUT of {len(lut.values)}") if lut else "",
         )  # fmt: skip
         return " · ".join(word for word in words if word)

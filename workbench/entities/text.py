@@ -69,14 +69,21 @@ def _cell(value: object) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
+    """Return a number with its noun, by the rules of English that have no exceptions here but series.
 
     Examples
     --------
     >>> counted(1, "study"), counted(2, "study"), counted(2, "series")
     ('1 study', '2 studies', '2 series')
+    >>> counted(0, "day"), counted(2, "copy"), counted(2, "class"), counted(2, "box"), counted(2, "patch"), counted(2, "film")
+    ('0 days', '2 copies', '2 classes', '2 boxes', '2 patches', '2 films')
     """
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else noun if noun.endswith("s") else f"{noun}s"
+    if noun.endswith("series"):
+        plural = noun
+    elif noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
+        plural = f"{noun[:-1]}ies"
+    else:
+        plural = f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
     return f"{number} {noun if number == 1 else plural}"
 
 

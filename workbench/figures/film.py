@@ -6,7 +6,7 @@ Does not know: printers, how a film is rendered.
 
 from matplotlib.figure import Figure
 
-from workbench.entities import Film
+from workbench.entities import Film, counted
 from workbench.errors import InputError
 from workbench.figures._drawing import FAINT, add_axes, heading, paper, settled, show
 from workbench.rendering import film as rendered
@@ -59,5 +59,5 @@ def _size(film: Film) -> str:
 def _about(film: Film) -> str:
     count, copies = sum(image is not None for image in film.images), film.session.copies
     lut = film.lut.shape or f"LUT of {len(film.lut.values)}" if film.lut else ""
-    words = [f"{count} image{'s' * (count != 1)}", f"{copies} cop{'ies' if copies != 1 else 'y'}", film.session.medium, lut]
+    words = [counted(count, "image"), counted(copies, "copy"), film.session.medium, lut]
     return " · ".join(word for word in words if word)

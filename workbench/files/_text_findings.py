@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.values import convert_SQ
 
+from workbench.entities import counted
 from workbench.files.character_sets import TERMS, TEXT_VRS, decoded, encodings_of_terms, escaped_bytes
 
 __all__ = ["text_findings"]
@@ -47,7 +48,7 @@ def text_findings(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
         )
     for (tag, terms), count in bad.items():
         name = f"{keyword_for_tag(tag) or 'Private element'} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
-        bytes_are = f"{count} byte{' is' if count == 1 else 's are'}"
+        bytes_are = f"{counted(count, 'byte')} {'is' if count == 1 else 'are'}"
         if terms in _HARMLESS:
             text = f"{name}: {bytes_are} outside the default repertoire; read as ISO_IR 100, which may be wrong."
         else:

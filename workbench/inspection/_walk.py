@@ -17,6 +17,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
+from workbench.entities import counted
+
 __all__ = ["BULK", "Node", "element", "multiple", "path_of", "text_of", "uid_name", "walk"]
 
 #: value representations whose values are bytes (PS3.5 6.2)
@@ -117,7 +119,7 @@ def text_of(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, Sequence):
-        return f"{len(value)} item{'' if len(value) == 1 else 's'}"
+        return counted(len(value), "item")
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"{len(value):,} bytes"
     if isinstance(value, (MultiValue, list, tuple)):

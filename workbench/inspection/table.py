@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
-from workbench.entities import cell_safe, plain
+from workbench.entities import cell_safe, counted, plain
 from workbench.errors import AttributeUnusable
 from workbench.files import character_sets, given, write_whole
 from workbench.inspection._walk import BULK, element, multiple, text_of
@@ -105,7 +105,7 @@ def _as_seen(name: str, value: object) -> object:
         return f"{value:%Y-%m-%d}"
     tag = _tag(re.split(r"[.\[]", re.sub(r"\[\d+\]$", "", name))[-1])
     if isinstance(value, int) and tag is not None and _dictionary_vr(tag) == "SQ":
-        return f"{value} item{'' if value == 1 else 's'}" if value else ""
+        return counted(value, "item") if value else ""
     return value
 
 

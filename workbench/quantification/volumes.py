@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from workbench.entities import counted
 from workbench.errors import AttributeUnusable, PixelDataUnusable
 from workbench.files import given
 from workbench.quantification._attributes import named, number, numbers
@@ -146,7 +147,7 @@ def volume(
         units=units or _units(first.dataset),
         sop_instance_uids=tuple(str(p.dataset.get("SOPInstanceUID") or "") for p in planes),
         formula="" if values else "slope * stored + intercept (PS3.3 C.11.1)",
-        provenance=f"{len(planes)} slices of {len(images)} instance{'s' if len(images) > 1 else ''}",
+        provenance=f"{counted(len(planes), 'slice')} of {counted(len(images), 'instance')}",
     )
 
 
