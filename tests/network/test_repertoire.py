@@ -1,6 +1,7 @@
 """F11, the character set of a query: chosen by who asks, said and encoded in it, and each answer read in its own."""
 
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
@@ -29,17 +30,24 @@ def heard():
 
 
 @pytest.fixture
-def scripted(heard):
-    """That server; it answers in ISO_IR 144, whatever it is asked in."""
+def answers():
+    """What it answers: in ISO_IR 144, whatever it is asked in."""
+    found = Dataset()
+    found.SpecificCharacterSet, found.PatientName = "ISO_IR 144", "Иванов^Иван"
+    found.PatientID, found.StudyInstanceUID, found.SeriesInstanceUID = "Ж1", "1.2.3", "1.2.3.4"
+    return [found]
+
+
+@pytest.fixture
+def scripted(heard, answers):
+    """That server."""
 
     def answer(event):
         asked = event.identifier
         keys = (asked.get_item(keyword) for keyword in ("SpecificCharacterSet", "PatientName", "PatientID"))
         heard.append(tuple(key.value.rstrip(b" ") for key in keys if key is not None and key.value))
-        found = Dataset()
-        found.SpecificCharacterSet, found.PatientName = "ISO_IR 144", "Иванов^Иван"
-        found.PatientID, found.StudyInstanceUID = "Ж1", "1.2.3"
-        yield 0xFF00, found
+        for found in answers:
+            yield 0xFF00, found
         yield 0x0000, None
 
     entity = AE(ae_title="SCRIPTED")
@@ -141,5 +149,36 @@ def test_level_by_level_each_question_is_in_the_set_that_was_chosen(scripted, he
     heard.clear()
     find(scripted, **ask, options=relational)
     assert heard == [(b"*",), (b"ISO_IR 192", "Ж1".encode())]
-    with pytest.raises(InputError, match="characters that ISO_IR 100 does not have"):
-        find(scripted, **ask, options=relational, character_set="ISO_IR 100")
+
+
+@pytest.mark.parametrize(
+    ("terms", "first", "has"),
+    [
+        ("ISO_IR 100", (b"ISO_IR 100", "Mü*".encode("latin-1")), "ISO_IR 100"),
+        (r"ISO 2022 IR 100\ISO 2022 IR 87", (rb"ISO 2022 IR 100\ISO 2022 IR 87", "Mü*".encode("latin-1")), r"87"),
+        ("", (b"*",), "the default repertoire"),
+    ],
+)
+def test_a_key_from_an_answer_that_the_chosen_set_does_not_have_is_sent_in_unicode_and_said(
+    scripted, heard, answers, terms, first, has
+):
+    """Nobody chose the patient's ID: no answer is lost for it, and the caller is told."""
+    answers[0].SpecificCharacterSet, answers[0].PatientName, answers[0].PatientID = "ISO_IR 192", "Müller", "김1"
+    keys = {"PatientName": "Mü*" if terms else "*", "Modality": "OP"}
+    relational = QueryOptions(relational=True)
+    found = find(scripted, level="SERIES", model="PATIENT", keys=keys, options=relational, character_set=terms)
+    assert heard == [first, *[(b"ISO_IR 192", "김1".encode())] * 2]
+    assert [answer.PatientID for answer in found] == ["김1"]
+    (note,) = [note for note in found.notes if "keys from answers" in note]
+    assert note.endswith(f"{has} does not have: 2 questions in ISO_IR 192 instead")
+
+
+@pytest.mark.parametrize("terms", [None, "ISO_IR 192", "ISO_IR 144"])
+def test_a_key_from_an_answer_that_could_not_be_decoded_goes_back_as_it_came(scripted, heard, answers, terms):
+    answers[0].SpecificCharacterSet, answers[0].PatientName = "ISO_IR 192", "Doe"
+    answers[0].add(DataElement("PatientID", "LO", b"M\xfc1", already_converted=True))
+    ask = {"model": "PATIENT", "level": "STUDY", "keys": {"PatientName": "*", "StudyID": "1"}}
+    found = find(scripted, **ask, options=QueryOptions(relational=True), character_set=terms)
+    assert heard[1] == (b"ISO_IR 192", b"M\xfc1")
+    assert len(found) == 1
+    assert any("keys from answers" in note for note in found.notes) == (terms == "ISO_IR 144")

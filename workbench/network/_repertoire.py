@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from workbench.errors import InputError
 from workbench.files import character_sets
 
-__all__ = ["declare"]
+__all__ = ["declare", "is_written_in"]
 
 _SEVERAL = "ISO 2022"
 
@@ -33,7 +33,7 @@ def declare(identifier: Dataset, character_set: str | None) -> None:
     if character_set is None:
         return
     terms = _terms(character_set)
-    if not _holds(identifier, character_set):
+    if not is_written_in(identifier, character_set):
         named = character_set or "the default repertoire (ASCII)"
         raise InputError(f"The keys have characters that {named} does not have (PS3.5 6.1). 'ISO_IR 192' has all.")
     if character_set:
@@ -59,9 +59,12 @@ def _terms(character_set: str) -> list[str]:
     return terms
 
 
-def _holds(dataset: Dataset, character_set: str) -> bool:
+def is_written_in(dataset: Dataset, character_set: str) -> bool:
+    """Whether a set, as terms with backslashes between them, has all characters of a dataset and of its items."""
     return all(
-        all(_holds(item, character_set) for item in e.value) if e.VR == "SQ" else character_sets.holds(str(e.value), character_set)
+        all(is_written_in(item, character_set) for item in e.value)
+        if e.VR == "SQ"
+        else character_sets.holds(str(e.value), character_set)
         for e in dataset
         if e.keyword != "SpecificCharacterSet"
     )

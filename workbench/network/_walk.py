@@ -11,7 +11,7 @@ from typing import cast
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
-from workbench.network._repertoire import declare
+from workbench.network._repertoire import declare, is_written_in
 from workbench.standard import UNIQUE_KEYS, Level, Model, query_keys
 
 __all__ = ["MOST_QUESTIONS", "Walk", "is_hierarchical"]
@@ -23,6 +23,7 @@ _LEVELS: dict[str, tuple[Level, ...]] = {
     "PATIENT": ("PATIENT", "STUDY", "SERIES", "IMAGE"),
     "STUDY": ("STUDY", "SERIES", "IMAGE"),
 }
+_UNICODE = "ISO_IR 192"
 _CONTROL = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC", "QueryRetrieveView"})
 
 
@@ -73,6 +74,8 @@ class Walk:
         Whether to ask more.
     progress : callable, optional
         Called with how many questions were asked, and how many are known to be needed.
+    character_set : str, optional
+        The one that the caller chose; empty for the default repertoire. A key from an answer may be beyond it.
     """
 
     identifier: Dataset
@@ -80,8 +83,10 @@ class Walk:
     ask: Callable[[Dataset], Iterator[Dataset]]
     goes_on: Callable[[], bool]
     progress: Callable[[int, int], None] | None = None
+    character_set: str | None = None
     asked: int = 0
     known: int = 0
+    beyond: int = 0  # questions in Unicode, as the set that was chosen does not have an answer's key
     is_cut: bool = False
     _keys: dict[Level, list[str]] = field(default_factory=dict)
 
@@ -138,9 +143,21 @@ class Walk:
             else:
                 setattr(question, keyword, None)
         if not all(str(element.value).isascii() for element in question if element.VR != "SQ"):
-            chosen = self.identifier.get("SpecificCharacterSet") or "ISO_IR 192"
-            declare(question, chosen if isinstance(chosen, str) else "\\".join(chosen))
+            self._declare(question)
         return question
+
+    def _declare(self, question: Dataset) -> None:
+        """Have a question say its character set: the one that was chosen, or Unicode where that lacks a key from an answer."""
+        chosen = self._chosen()
+        if chosen is not None and is_written_in(question, chosen):
+            declare(question, chosen)
+            return
+        self.beyond += chosen not in {None, _UNICODE}
+        question.SpecificCharacterSet = _UNICODE  # in which a byte that could not be decoded stays as it came
+
+    def _chosen(self) -> str | None:
+        said = self.identifier.get("SpecificCharacterSet") if self.character_set is None else self.character_set
+        return said if said is None or isinstance(said, str) else "\\".join(said)
 
 
 def _joined(answer: Dataset, above: Dataset, identifier: Dataset) -> Dataset:
@@ -154,5 +171,5 @@ def _joined(answer: Dataset, above: Dataset, identifier: Dataset) -> Dataset:
     for element in answer:
         joined.add(element)
     if not all(str(element.value).isascii() for element in joined if element.VR != "SQ"):
-        joined.SpecificCharacterSet = "ISO_IR 192"
+        joined.SpecificCharacterSet = _UNICODE
     return joined

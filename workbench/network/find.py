@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
-from workbench.entities import Peer, html_table
+from workbench.entities import Peer, counted, html_table
 from workbench.errors import InputError, NetworkError, QueryKeyInvalid, StatusFailure
 from workbench.inspection import lines, table
 from workbench.network import contexts
@@ -162,6 +162,7 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
         Specific Character Set (0008,0005) of the query, which is said and in which the keys are encoded: a defined term such as
         ``ISO_IR 100``, or several with backslashes, as in ``\ISO 2022 IR 87``; empty where keys may have the default repertoire
         only. By default ``ISO_IR 192`` where keys are not ASCII, and none where they are. Answers are decoded each by its own.
+        Where it goes level by level, a key from an answer that the set does not have is sent in ``ISO_IR 192``; a note says so.
 
     Returns
     -------
@@ -211,7 +212,8 @@ def find(  # noqa: PLR0913 - what may be asked for, each by its name
     else:
         uid = contexts.query_model(model, "FIND")
         answers = by_dimse(
-            peer, identifier, uid, most=most, cancel=cancel, options=options, time_zone=time_zone, progress=progress
+            peer, identifier, uid, most=most, cancel=cancel, options=options, time_zone=time_zone, progress=progress,
+            character_set=character_set,
         )  # fmt: skip
     found = answers.found(level, columns_of(keys or {}, identifier), time.monotonic() - start)
     log.info("found %d at %s level at %s%s", len(found), level, peer.name, ", truncated" if found.truncated else "")
@@ -373,6 +375,7 @@ def by_dimse(  # noqa: PLR0913 - what a query may be, each by its name
     time_zone: str = "",
     progress: Callable[[int, int], None] | None = None,
     partial: bool = False,
+    character_set: str | None = None,
 ) -> _Answers:
     """Send a C-FIND request, or several where one would have to be relational and is not allowed to; collect the answers."""
     answers = _Answers(most)
@@ -387,7 +390,7 @@ def by_dimse(  # noqa: PLR0913 - what a query may be, each by its name
                 identifier.TimezoneOffsetFromUTC = time_zone
             model = contexts.MODEL_OF.get(sop_class_uid, "")
             if options.relational and "relational" not in answers.granted and not is_hierarchical(identifier, model):
-                _walked(query, peer, sop_class_uid, identifier, progress)
+                _walked(query, peer, sop_class_uid, identifier, progress, character_set)
             else:
                 for response in query.ask(peer, sop_class_uid, identifier):
                     answers.take_encoded(response)
@@ -403,7 +406,12 @@ def by_dimse(  # noqa: PLR0913 - what a query may be, each by its name
 
 
 def _walked(
-    query: _Query, peer: Peer, sop_class_uid: str, identifier: Dataset, progress: Callable[[int, int], None] | None
+    query: _Query,
+    peer: Peer,
+    sop_class_uid: str,
+    identifier: Dataset,
+    progress: Callable[[int, int], None] | None,
+    character_set: str | None,
 ) -> None:
     """Ask level by level, with the same result."""
     answers = query.answers
@@ -415,12 +423,17 @@ def _walked(
             else:
                 yield answer
 
-    walk = Walk(identifier, contexts.MODEL_OF[sop_class_uid], ask, lambda: not query.stops, progress)
+    walk = Walk(identifier, contexts.MODEL_OF[sop_class_uid], ask, lambda: not query.stops, progress, character_set)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they would show values
         for answer in walk.answers():
             answers.take(answer)
     answers.notes[f"the peer takes no relational query: asked level by level, {walk.asked} questions"] = None
+    if walk.beyond:
+        named = character_set or identifier.get("SpecificCharacterSet") or "the default repertoire"
+        named = named if isinstance(named, str) else "\\".join(named)
+        asked = counted(walk.beyond, "question")
+        answers.notes[f"keys from answers have characters that {named} does not have: {asked} in ISO_IR 192 instead"] = None
     if walk.is_cut:
         answers.truncated = True
         answers.notes[f"more than {MOST_QUESTIONS} questions would have been needed"] = None
