@@ -59,6 +59,16 @@ def test_explicit_where_implicit_was_agreed_is_read_all_the_same():
     assert identifier(data, is_implicit=True).PatientName == "Müller^Jörg"
 
 
+def test_an_unknown_value_is_in_little_endian_also_in_big_endian():
+    """PS3.5 6.2.2; the number beside it, which is known, is in big endian."""
+    unknown = b"\x00\x28\x00\x10UN\0\0\0\0\0\2\x02\x01"
+    inner = b"\xff\xfe\xe0\x00" + len(unknown).to_bytes(4, "big") + unknown
+    sequence = b"\x00\x08\x11\x40SQ\0\0" + len(inner).to_bytes(4, "big") + inner
+    data = sequence + unknown + b"\x00\x28\x00\x11US\x00\x02\x01\x02"
+    answer = identifier(data, is_implicit=False, is_little_endian=False)
+    assert answer.Rows == answer.Columns == answer.ReferencedImageSequence[0].Rows == 0x0102
+
+
 @pytest.mark.parametrize("is_implicit", [True, False])
 def test_items_are_encoded_as_pydicom_would(is_implicit):
     step, keys = Dataset(), Dataset()

@@ -16,6 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
+from workbench.files.byte_order import with_little_endian_unknowns
+
 __all__ = ["identifier"]
 
 _EXPLICIT, _IMPLICIT, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<HHL"), struct.Struct("<L")
@@ -47,7 +49,7 @@ def identifier(encoded: bytes, *, is_implicit: bool, is_little_endian: bool = Tr
         Whatever pydicom raises for bytes that are no dataset.
     """
     if not is_little_endian:
-        return read_dataset(BytesIO(encoded), is_implicit, is_little_endian=False)
+        return with_little_endian_unknowns(read_dataset(BytesIO(encoded), is_implicit, is_little_endian=False))
     elements = _elements(encoded, is_implicit=is_implicit)
     if elements is None:
         return read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True)
