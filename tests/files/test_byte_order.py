@@ -1,6 +1,8 @@
-"""Little and big endian: words are turned, numbers and unknowns keep their values. DCMTK's word is in tests/peers."""
+"""Little and big endian: words are turned, numbers and unknowns keep their values. DCMTK's word on pixels is in tests/peers."""
 
 import io
+import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -110,6 +112,86 @@ def test_unknown_values_are_in_little_endian_whatever_the_syntax():
     again = in_syntax(reading.dataset, to=ExplicitVRLittleEndian)
     assert again.Rows == 0x0102
     assert list(np.frombuffer(again[0x00660023].value, "<u2")) == [1, 2]
+
+
+# ------------------------------------------------------------ UN of undefined length (PS3.5 6.2.2, note 2)
+END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+REFERENCED, PRIVATE = b"\x00\x08\x11\x40", b"\x00\x99\x10\x01"
+CREATOR = b"\x00\x99\x00\x10LO\x00\x04TEST"
+
+
+def implicit(tag: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+def undefined(tag: bytes, *elements: bytes, item_length: bool = False) -> bytes:
+    """UN of undefined length with one item, in Implicit VR Little Endian."""
+    inside = b"".join(elements)
+    if item_length:
+        item = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(inside)) + inside
+    else:
+        item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + inside + b"\xfe\xff\x0d\xe0\0\0\0\0"
+    return tag + b"UN\0\0\xff\xff\xff\xff" + item + END
+
+
+def explicit_big(tag: bytes, representation: bytes, value: bytes) -> bytes:
+    return tag + representation + len(value).to_bytes(2, "big") + value
+
+
+INSIDE = (implicit(0x00081155, b"1.2.3.4\0"), implicit(0x00280010, b"\x02\x01"), implicit(0x00660023, b"\x01\x00\x02\x00"))
+
+
+@pytest.mark.parametrize("item_length", [False, True])
+@pytest.mark.parametrize("tag", [REFERENCED, PRIVATE])
+def test_an_unknown_of_undefined_length_is_a_sequence_in_implicit_little_endian(tag, item_length, tmp_path):
+    columns = explicit_big(b"\x00\x28\x00\x11", b"US", b"\x01\x02")
+    element = undefined(tag, *INSIDE, item_length=item_length)
+    creator = CREATOR if tag == PRIVATE else b""
+    source = big(*([columns, creator, element] if tag == PRIVATE else [element, columns]))
+    reading = read(source)
+    assert not reading.findings.errors
+
+    def check(dataset, order):
+        (item,) = dataset[int.from_bytes(tag, "big")].value
+        assert (item.ReferencedSOPInstanceUID, item.Rows, dataset.Columns) == ("1.2.3.4", 0x0102, 0x0102)
+        assert list(np.frombuffer(item[0x00660023].value, f"{order}u2")) == [1, 2]
+
+    check(reading.dataset, ">")
+    check(read(save(reading.dataset, tmp_path / "big.dcm")).dataset, ">")
+    check(dcmread(tmp_path / "big.dcm"), ">")  # another reader's word
+    check(read(save(in_syntax(reading.dataset, to=ExplicitVRLittleEndian), tmp_path / "little.dcm")).dataset, "<")
+
+
+@pytest.mark.parametrize("is_defined", [True, False])
+def test_also_within_a_sequence_whose_length_stays(is_defined):
+    element = undefined(PRIVATE, *INSIDE)
+    inside = CREATOR + element
+    length = len(inside).to_bytes(4, "big") if is_defined else b"\xff\xff\xff\xff"
+    item = b"\xff\xfe\xe0\x00" + length + inside + (b"" if is_defined else b"\xff\xfe\xe0\x0d\0\0\0\0")
+    whole = len(item).to_bytes(4, "big") if is_defined else b"\xff\xff\xff\xff"
+    sequence = REFERENCED + b"SQ\0\0" + whole + item + (b"" if is_defined else b"\xff\xfe\xe0\xdd\0\0\0\0")
+    reading = read(big(sequence, explicit_big(b"\x00\x28\x00\x11", b"US", b"\x01\x02")))
+    assert not reading.findings.errors
+    (outer,) = reading.dataset.ReferencedImageSequence
+    assert outer[0x00991001].value[0].Rows == reading.dataset.Columns == 0x0102
+
+
+def test_dcmdump_reads_the_same_of_it(program, tmp_path):
+    path = tmp_path / "x.dcm"
+    path.write_bytes(big(undefined(REFERENCED, *INSIDE)))
+    before = subprocess.run([program("dcmdump"), path], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert "[1.2.3.4]" in before
+    assert "US 258" in before
+    save(read(path).dataset, path)
+    after = subprocess.run([program("dcmdump"), path], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert "[1.2.3.4]" in after
+    assert "US 258" in after
+
+
+def test_one_that_is_cut_short_is_said_to_be():
+    whole = big(undefined(REFERENCED, *INSIDE))
+    for length in range(len(whole) - len(undefined(REFERENCED, *INSIDE)) + 2, len(whole)):
+        assert read(whole[:length]).findings.errors, length
 
 
 def test_private_unknowns_stay_as_they_are(tmp_path):

@@ -5,6 +5,7 @@ Does not know: files, compression; which transfer syntax is the right one.
 """
 
 import copy
+import logging
 from typing import Any
 
 from pydicom import Dataset
@@ -22,6 +23,8 @@ __all__ = ["in_syntax", "order_checked", "turn", "turn_words", "with_little_endi
 #: Bytes of a word by value representation (PS3.5 6.2); numbers of other ones are numbers in memory too.
 _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 _UNKNOWN = "UN"
+_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+_LOG = logging.getLogger(__name__)
 
 
 def in_syntax(dataset: Dataset, *, to: str) -> Dataset:
@@ -137,18 +140,40 @@ def _decode(dataset: Dataset) -> None:
 
 
 def with_little_endian_unknowns(dataset: Dataset) -> Dataset:
-    """Have UN of a dataset that was just read in big endian read in little endian (PS3.5 6.2.2), and return the dataset."""
+    """Have UN of a dataset that was just read in big endian read in little endian (PS3.5 6.2.2), and return the dataset.
+
+    What is a sequence in it is in Implicit VR Little Endian, and has its words in big endian afterwards, as all of the dataset.
+    """
     for tag in list(dataset.keys()):
         raw: Any = dataset.get_item(tag)
         if isinstance(raw, RawDataElement) and raw.VR == _UNKNOWN and raw.value:
             if (size := _WORD_BYTES.get(_known(raw), 0)) and len(raw.value) % 2 == 0:
                 dataset[tag] = raw._replace(VR=_known(raw), value=_turned(raw.value, size))
+            elif _is_sequence(raw):
+                _turn_sequence(dataset, raw)
             else:
                 dataset[tag] = raw._replace(is_implicit_VR=True, is_little_endian=True)
         elif raw is not None and raw.VR == "SQ":
             for item in dataset[tag].value or ():
                 with_little_endian_unknowns(item)
     return dataset
+
+
+def _is_sequence(raw: RawDataElement) -> bool:
+    value = raw.value or b""
+    return _known(raw) == "SQ" or (value.startswith(_ITEM) and value.endswith(_SEQUENCE_END))
+
+
+def _turn_sequence(dataset: Dataset, raw: RawDataElement) -> None:
+    """Read an unknown value as the sequence that it is, in the order of the dataset; what is none stays as it is."""
+    raw = raw._replace(is_implicit_VR=True, is_little_endian=True)
+    try:
+        dataset[raw.tag] = raw._replace(VR="SQ")
+        for item in dataset[raw.tag].value:
+            turn(item, is_little_endian=True)
+    except Exception as error:  # noqa: BLE001 - the parser beneath meets bytes that nobody foresaw
+        _LOG.debug("UN that should be a sequence is left as it is (%s)", type(error).__name__)
+        dataset[raw.tag] = raw
 
 
 def _known(raw: RawDataElement) -> str:

@@ -148,6 +148,8 @@ def read(source: Path | str | bytes | BinaryIO, *, limits: Limits | None = None,
             del inflated
         structure = walk(job.source, offset, encoding, nesting_limit=limits.nesting)
         _judge(job, structure, meta)
+        if structure.unknowns:
+            data = _with_known_lengths(data, structure)
         dataset = _parsed(job, data, structure, encoding, offset, stop_before_pixels=stop_before_pixels)
         if not encoding.is_little_endian:
             _read_unknowns(job, dataset)
@@ -312,6 +314,18 @@ def _judge(job: _Job, structure: Structure, meta: FileMetaDataset) -> None:
         if lacking:
             text = f"{lacking} is missing, which every instance of its SOP class has: cut between two elements, or a header only."
             job.incomplete("PS3.3 A", text, Severity.WARNING)
+
+
+def _with_known_lengths(stream: BinaryIO, structure: Structure) -> BinaryIO:
+    """Return the bytes with UN of undefined length in big endian as UN of its length: pydicom can't turn within a dataset.
+
+    What it holds is in Implicit VR Little Endian, its delimiter too (PS3.5 6.2.2, note 2).
+    """
+    stream.seek(0)
+    held = bytearray(stream.read())
+    for start, length in structure.unknowns:
+        held[start - 4 : start] = length.to_bytes(4, "big")
+    return io.BytesIO(held)
 
 
 def _read_unknowns(job: _Job, dataset: Dataset) -> None:

@@ -63,6 +63,10 @@ class Structure:
         Bytes that the cut element needs, and that are there.
     depth : int
         Deepest nesting of sequences.
+    notes : list of str
+        What is odd on the way.
+    unknowns : list of (int, int)
+        Where the values of UN of undefined length begin that stand in big endian, and how long they are, delimiter included.
     """
 
     top: list[Element] = field(default_factory=list)
@@ -73,6 +77,7 @@ class Structure:
     found: int = 0
     depth: int = 0
     notes: list[str] = field(default_factory=list)
+    unknowns: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -84,6 +89,7 @@ class _Level:
     end: int  # where it ends by its own length; -1 where a delimiter ends it
     is_explicit: bool
     order: str
+    unknown: int = 0  # where it begins, if it is UN of undefined length in big endian
 
 
 class _Cut(Exception):
@@ -230,11 +236,13 @@ class _Walk:
             return
         is_unknown = representation == b"UN"
         parent = self.stack[-1] if self.stack else None
+        is_turned = is_unknown and length == UNDEFINED and (parent.order if parent else self.order) == ">"
         self.stack.append(
             _Level(
                 kind, tag, value_offset + length if length != UNDEFINED else -1,
                 is_explicit=not is_unknown and (parent.is_explicit if parent else self.is_explicit),
                 order="<" if is_unknown else parent.order if parent else self.order,
+                unknown=value_offset if is_turned else 0,
             )
         )  # fmt: skip
         self.position = value_offset
@@ -287,7 +295,9 @@ class _Walk:
             )
 
     def _close(self) -> None:
-        self.stack.pop()
+        level = self.stack.pop()
+        if level.unknown:
+            self.structure.unknowns.append((level.unknown, self.position - level.unknown))
         if not self.stack:
             self._finish()
 
