@@ -10,7 +10,7 @@ from pydicom import Dataset, dcmread
 
 from workbench import phantoms
 from workbench.conformance import check, check_claims, check_many
-from workbench.department import Department
+from workbench.department import Department, Modality
 from workbench.department._writing import beyond
 from workbench.department.creating import Step, buildable, create
 from workbench.department.schedule import scheduled
@@ -210,6 +210,48 @@ def test_text_is_written_in_the_first_set_that_has_it_and_is_never_lost(name, so
     assert bool(beyond(profile(name), [dataset])) == is_beyond
     if name != VEREOS and written != "ISO_IR 13":  # dciodvfy takes no katakana in names, which PS3.5 H.3 has
         assert {f.path for f in check(dataset).errors} <= {"PresentationLUTShape"}  # EXCEPTIONS of test_creating
+
+
+TWO = ["ISO 2022 IR 100", "ISO 2022 IR 87"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said", "patient", "written", "is_beyond"),
+    [
+        (VEREOS, "Table 292", TWO, "Müller^Jörg=山田^太郎", TWO, False),
+        (VEREOS, "Table 292", TWO, GREEK, "ISO_IR 192", True),
+        (VEREOS, "Table 292", ["", "ISO 2022 IR 87"], JAPANESE, ["", "ISO 2022 IR 87"], False),
+        (VEREOS, "Table 292", "ISO_IR 126", GREEK, "ISO_IR 126", False),
+        (VEREOS, "Table 292", "ISO_IR 999", LATIN, "ISO_IR 100", True),  # no defined term: the other set that it has
+        (STATION, "Table 28", TWO, "Müller^Jörg=山田^太郎", TWO, False),
+        (STATION, "Table 28", [*TWO, "ISO 2022 IR 58"], GREEK + "=山田", "GB18030", False),
+        (TOPCON, "section 8.1.1", TWO, LATIN, "ISO_IR 192", True),  # it lists none of the two
+    ],
+)
+def test_what_came_in_several_sets_is_written_in_them_together(name, source, said, patient, written, is_beyond):
+    """Vereos writes secondary captures as their source is; VideoStation lists each of the two."""
+    order = order_for(name)
+    order.SpecificCharacterSet, order.PatientName, order.OtherPatientNames = said, patient, ""
+    dataset = made(name, source, order)[0]
+    assert dataset.SpecificCharacterSet == written
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    file.seek(0)
+    assert dcmread(file).PatientName == patient
+    told = beyond(profile(name), [dataset], [order])
+    assert bool(told) == is_beyond
+    if is_beyond and name == VEREOS and said == TWO:
+        assert "1 object holds text that ISO 2022 IR 100\\ISO 2022 IR 87 does not have, and is written in ISO_IR 192" in told
+
+
+def test_an_activity_says_that_text_of_a_copy_is_beyond_its_source():
+    order = order_for(VEREOS)
+    order.SpecificCharacterSet, order.PatientName = TWO, GREEK
+    system = Modality(VEREOS)
+    system.item = order  # a worklist would have answered in a set that has it
+    told = " ".join(system.perform(activity).message for activity in system.profile.activities if activity.does == "acquire")
+    assert r"ISO 2022 IR 100\ISO 2022 IR 87 does not have" in told
+    assert GREEK not in told
 
 
 def test_an_activity_says_that_text_is_beyond_the_statement():

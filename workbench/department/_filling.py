@@ -123,7 +123,7 @@ class Filler:
             if row.attribute.condition and row.keyword in dataset and not condition(row.attribute.condition).holds(dataset):
                 delattr(dataset, row.keyword)
         if "SOPClassUID" in dataset or any(row.keyword == "SpecificCharacterSet" for row in rows):
-            write_in(dataset, self.profile, [row.attribute for row in rows])
+            write_in(dataset, self.profile, [row.attribute for row in rows], source=self.subject.character_set)
 
     def _one(self, item: Dataset, row: Row, whole: Dataset) -> None:
         if row.presence == "EMPTY":

@@ -90,6 +90,12 @@ class Subject:
         """Modality (0008,0060) to which the system is set, else that of the scheduled step; empty where there is none."""
         return self._step.modality or str(_found(self._step.item, (_STEP, "Modality")) or "")
 
+    @property
+    def character_set(self) -> tuple[str, ...]:
+        """Terms of Specific Character Set (0008,0005) in which its text came; nothing where it says none."""
+        value = (self._step.item if self._copied is None else self._copied).get("SpecificCharacterSet") or ()
+        return (value,) if isinstance(value, str) else tuple(value)
+
     def value(self, keyword: str, path: str = "") -> Any:
         """Return a copy of what is known of an attribute of an object; None where nothing is."""
         found = self._value(keyword, path)

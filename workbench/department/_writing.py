@@ -4,7 +4,8 @@ Knows: what a statement lists for its objects, and which of that can write a tex
 Does not know: what the text says.
 
 Text that is ASCII is written in the default repertoire, without Specific Character Set (0008,0005), where the statement has it;
-other text in the first listed set that has all of its characters. Where none has them, the statement can't be obeyed and the name
+other text in the first listed set that has all of its characters, after the sets of its source where several are listed. Where
+none is listed for a copy, it is written as its source is. Where none has them, the statement can't be obeyed and the name
 be kept. The name is kept: it is written in another set that the system has, else in Unicode, and :func:`beyond` says so.
 """
 
@@ -13,16 +14,17 @@ from collections.abc import Iterable, Sequence
 from pydicom.dataset import Dataset
 
 from workbench.devices import Attribute, Profile, attributes, objects, repertoire
-from workbench.files.character_sets import MULTI_BYTE, TEXT_VRS, NotEncodable, encoded, encodings_of_terms, is_ascii
+from workbench.entities import counted
+from workbench.files.character_sets import MULTI_BYTE, TERMS, TEXT_VRS, NotEncodable, encoded, encodings_of_terms, is_ascii
 
-__all__ = ["beyond", "write_in"]
+__all__ = ["beyond", "terms_of", "write_in"]
 
 _UNICODE = "ISO_IR 192"
 #: Sets without any other characters than those of the default repertoire.
 _DEFAULT = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 
 
-def write_in(dataset: Dataset, profile: Profile, rows: Iterable[Attribute]) -> None:
+def write_in(dataset: Dataset, profile: Profile, rows: Iterable[Attribute], *, source: Sequence[str] = ()) -> None:
     """Give an object the Specific Character Set in which the system writes it, or none.
 
     Parameters
@@ -33,32 +35,46 @@ def write_in(dataset: Dataset, profile: Profile, rows: Iterable[Attribute]) -> N
         Whose object.
     rows : iterable of Attribute
         The modules of its IOD.
+    source : sequence of str
+        Terms of what its text is copied from; without it those that it has itself.
     """
-    value = _value(dataset, repertoire(profile, str(dataset.get("SOPClassUID", "")), rows), profile)
-    if value:
-        dataset.SpecificCharacterSet = value
+    terms = repertoire(profile, str(dataset.get("SOPClassUID", "")), rows)
+    value = _value(dataset, terms, profile, source=tuple(source) or terms_of(dataset))
+    if any(value):
+        dataset.SpecificCharacterSet = value[0] if len(value) == 1 else list(value)
     else:
         dataset.pop("SpecificCharacterSet", None)
 
 
-def _value(dataset: Dataset, terms: Sequence[str], profile: Profile) -> str | list[str]:
-    now = dataset.get("SpecificCharacterSet") or ""
-    if not terms:  # a copy is written as its source is
-        terms = (now,) if isinstance(now, str) else tuple(now)
-        terms = tuple(term for term in terms if term) or ("",)
+def terms_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return the terms of Specific Character Set (0008,0005); one that is empty where there are none."""
+    value = dataset.get("SpecificCharacterSet") or ""
+    return _whole((value,) if isinstance(value, str) else tuple(value))
+
+
+def _whole(terms: tuple[str, ...]) -> tuple[str, ...]:
+    """Return terms with the default repertoire before one that can't be the first."""
+    return ("", *terms) if terms[0] in MULTI_BYTE else terms
+
+
+def _value(dataset: Dataset, terms: Sequence[str], profile: Profile, *, source: tuple[str, ...]) -> tuple[str, ...]:
     if "" in terms and is_ascii(dataset):
-        return ""
-    written = next((term for term in terms if _can_write(dataset, term)), None)
-    if written is None:
-        others = [str(row["term"]) for table in profile.of_kind("character_sets") for row in table.records()]
-        written = next((term for term in others if _can_write(dataset, term)), _UNICODE)
-    return ["", written] if written in MULTI_BYTE else written
+        return ("",)
+    if not terms:  # a copy is written as its source is
+        tried = [source, *((term,) for term in source if term)]
+    else:  # several of the sets listed may go together where they do so in the source
+        is_listed = len(source) > 1 and set(source) <= {*terms, ""}
+        tried = [*([source] if is_listed else []), *((term,) for term in terms)]
+    others = [(str(row["term"]),) for table in profile.of_kind("character_sets") for row in table.records()]
+    return next((value for value in map(_whole, [*tried, *others]) if _can_write(dataset, value)), (_UNICODE,))
 
 
-def _can_write(dataset: Dataset, term: str) -> bool:
-    if term in _DEFAULT:
+def _can_write(dataset: Dataset, terms: Sequence[str]) -> bool:
+    if set(terms) <= _DEFAULT:
         return is_ascii(dataset)
-    encodings = encodings_of_terms(["", term] if term in MULTI_BYTE else term)
+    if not set(terms) <= TERMS | _DEFAULT:
+        return False
+    encodings = encodings_of_terms(terms)
     try:
         for element in dataset.iterall():
             if element.VR in TEXT_VRS and not element.is_empty:
@@ -69,8 +85,17 @@ def _can_write(dataset: Dataset, term: str) -> bool:
     return True
 
 
-def beyond(profile: Profile, made: Iterable[Dataset]) -> str:
+def beyond(profile: Profile, made: Iterable[Dataset], sources: Iterable[Dataset] = ()) -> str:
     """Return in words how many objects have text that their statement's character sets can't write; empty where none has.
+
+    Parameters
+    ----------
+    profile : Profile
+        Whose objects.
+    made : iterable of Dataset
+        The objects.
+    sources : iterable of Dataset
+        What copies were made from: where the statement lists no set for an object, it is written in one of theirs.
 
     Examples
     --------
@@ -82,13 +107,14 @@ def beyond(profile: Profile, made: Iterable[Dataset]) -> str:
     '1 object holds text that the default repertoire does not have, and is written in ISO_IR 100 instead (PS3.2 A.6).'
     """
     listed: dict[str, tuple[str, ...]] = {}
+    copied = list(dict.fromkeys(map(terms_of, sources)))
     found: list[tuple[str, tuple[str, ...]]] = []
     for dataset in made:
-        uid, now = str(dataset.SOPClassUID), dataset.get("SpecificCharacterSet") or ""
+        uid, used = str(dataset.SOPClassUID), terms_of(dataset)
         terms = listed.setdefault(uid, _terms(profile, uid))
-        used = [now] if isinstance(now, str) else [str(term) for term in now if term]
-        if terms and not set(used) <= {*terms, ""}:
-            found.append((used[-1], terms))
+        is_beyond = not set(used) <= {*terms, ""} if terms else copied and not any(_can_write(dataset, one) for one in copied)
+        if is_beyond:
+            found.append((used[-1], terms or tuple(map("\\".join, copied))))
     if not found:
         return ""
     has = " or ".join(dict.fromkeys(term or "the default repertoire" for _, terms in found for term in terms))
