@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+import uuid
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
 
+from workbench.entities import uid_checked
 from workbench.errors import InputError, QueryKeyInvalid
 from workbench.network import Worklist
 from workbench.network._items import ItemEncoder
@@ -182,3 +184,60 @@ def test_a_worklist_shows_dates_without_a_time():
     shown = Worklist([ROW])._repr_html_()
     assert ">2026-11-21<" in shown
     assert "00:00:00" not in shown
+
+
+# ------------------------------------------------------------ names that are made
+def named(item):
+    step = item.ScheduledProcedureStepSequence[0]
+    return item.StudyInstanceUID, item.RequestedProcedureID, step.ScheduledProcedureStepID
+
+
+NAMED = {"by accession": {"AccessionNumber": "A7"}, "by procedure": {"RequestedProcedureID": "RP7"},
+         "by study": {"StudyInstanceUID": "2.25.7"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("has", NAMED.values(), ids=NAMED)
+def test_names_that_are_made_are_the_same_when_an_item_is_read_again(has, tmp_path):
+    item = {**ROW, **has}
+    before, after = Worklist([item]), Worklist([{**ROW, "AccessionNumber": "A6"}, item])
+    assert named(before.items[0]) == named(after.items[1])
+    path = csv_file(tmp_path, ",".join(item), ",".join(item.values()))
+    assert named(Worklist(path).items[0]) == named(before.items[0])
+    added = Worklist()
+    assert named(added.add(item)) == named(before.items[0])
+
+
+def test_steps_of_one_requested_procedure_share_a_study_and_no_step_shares_its_name():
+    same = {"AccessionNumber": "A7"}
+    first, second, other, stranger = (
+        named(item) for item in Worklist(frame(same, same, {"AccessionNumber": "A8"}, {**same, "PatientID": "0043"})).items
+    )
+    assert first[:2] == second[:2]
+    assert first[2] != second[2]
+    assert len({first[0], other[0], stranger[0]}) == 3
+
+
+def test_two_procedures_of_one_request_are_two_studies():
+    one, two = Worklist(frame(*({"AccessionNumber": "A7", "RequestedProcedureID": name} for name in ("1", "2")))).items
+    assert one.StudyInstanceUID != two.StudyInstanceUID
+
+
+def test_a_value_can_not_wander_from_one_name_into_the_next():
+    one, two = Worklist(frame({"PatientID": "1", "AccessionNumber": "23"}, {"PatientID": "12", "AccessionNumber": "3"})).items
+    assert one.StudyInstanceUID != two.StudyInstanceUID
+
+
+def test_an_item_that_nothing_tells_apart_gets_a_study_of_its_own():
+    items = [*Worklist(frame({}, {})).items, *Worklist(frame({})).items]
+    assert len({item.StudyInstanceUID for item in items}) == 3
+    assert [named(item)[1:] for item in items[:2]] == [("RP00001", "SPS00001"), ("RP00002", "SPS00002")]
+
+
+@given(st.text("0123456789ABCDEFGH-", min_size=1, max_size=16), st.text("0123456789ABCDEFGH-", min_size=1, max_size=16))
+def test_names_that_are_made_are_valid_and_tell_nothing(patient, accession):
+    (item,) = Worklist([{**ROW, "PatientID": patient, "AccessionNumber": accession}]).items
+    study, procedure, step = named(item)
+    assert uid_checked(study) == study
+    assert study.startswith("2.25.")
+    assert uuid.UUID(int=int(study.removeprefix("2.25."))).version == 5
+    assert max(len(procedure), len(step)) <= 16  # SH

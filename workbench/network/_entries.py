@@ -7,6 +7,7 @@ Does not know: how a worklist is asked.
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
@@ -15,10 +16,10 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
 from workbench.errors import InputError, QueryKeyInvalid
 from workbench.network._entry_values import values_checked
+from workbench.network._made_names import Places, name_missing
 from workbench.standard import place, worklist_path
 
 __all__ = ["STEP", "item_of", "items_of"]
@@ -27,13 +28,16 @@ STEP = "ScheduledProcedureStepSequence"
 #: What an item must have (return key type 1 of PS3.4 Table K.6-1); the UIDs and identifiers can be made.
 _NEEDED = ("PatientName", "PatientID", f"{STEP}.ScheduledStationAETitle", f"{STEP}.ScheduledProcedureStepStartDate",
            f"{STEP}.Modality")  # fmt: skip
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _EXACT = 2**53  # from here on a float does not hold every whole number
 _NUMBERS = frozenset({"DS", "FD", "FL"})
 _HEADED = "The first line of the file names the columns, by keywords, with commas between them."
 
 
-def items_of(scheduled: Any) -> Iterator[Dataset]:
+def items_of(scheduled: Any, places: Places) -> Iterator[Dataset]:
     """Yield the item of each entry of a DataFrame, a path of a CSV file, or an iterable of datasets or mappings.
+
+    `places` counts the steps of each requested procedure, and goes on to count.
 
     Raises
     ------
@@ -45,17 +49,17 @@ def items_of(scheduled: Any) -> Iterator[Dataset]:
     """
     if isinstance(scheduled, str | Path):
         for number, (line, row) in enumerate(_of_file(Path(scheduled)), start=1):
-            yield item_of(row, number, where=f"{Path(scheduled).name}, line {line}")
+            yield item_of(row, number, places, where=f"{Path(scheduled).name}, line {line}")
         return
     if not isinstance(scheduled, Iterable) or isinstance(scheduled, bytes):
         kind = type(scheduled).__name__
         raise InputError(f"A worklist is made of a DataFrame, the path of a CSV file, or several items, not of a {kind}.")
     entries = _of_frame(scheduled) if hasattr(scheduled, "to_dict") and hasattr(scheduled, "columns") else scheduled
     for number, entry in enumerate(entries, start=1):
-        yield item_of(entry, number)
+        yield item_of(entry, number, places)
 
 
-def item_of(entry: Dataset | Mapping[str, Any], number: int, *, where: str = "") -> Dataset:
+def item_of(entry: Dataset | Mapping[str, Any], number: int, places: Places, *, where: str = "") -> Dataset:
     """Return an item that has what every item must have; `number` is its place in the worklist.
 
     Raises
@@ -82,15 +86,10 @@ def item_of(entry: Dataset | Mapping[str, Any], number: int, *, where: str = "")
     if lacking:
         raise InputError(f"{where} lacks {', '.join(p.split('.')[-1] for p in lacking)} (PS3.4 Table K.6-1, type 1).")
     values_checked(item, where=where)
-    for dataset, keyword, made in (
-        (item, "StudyInstanceUID", generate_uid()),
-        (item, "RequestedProcedureID", f"RP{number:05d}"),
-        (step, "ScheduledProcedureStepID", f"SPS{number:05d}"),
-        (step, "ScheduledProcedureStepStatus", "SCHEDULED"),
-        (step, "ScheduledProcedureStepStartTime", "000000"),
-    ):
-        if not dataset.get(keyword):
-            setattr(dataset, keyword, made)
+    name_missing(item, places, number=number)
+    for keyword, usual in (("ScheduledProcedureStepStatus", "SCHEDULED"), ("ScheduledProcedureStepStartTime", "000000")):
+        if not step.get(keyword):
+            setattr(step, keyword, usual)
     return item
 
 
@@ -118,8 +117,10 @@ def _plain(value: Any, keyword: str) -> Any:
         if representation == "TM" and not 100_000 <= value < 240_000:  # 930 may be half past nine, or nine minutes past midnight
             raise InputError(f"{keyword} is a number, which has no leading zeros: pass text such as '093000', or a time.")
         value = str(value)
+    if representation == "DA" and isinstance(value, str) and _ISO_DATE.fullmatch(value.strip()):  # as tables show it
+        value = value.strip().replace("-", "")
     if representation == "DA" and not isinstance(value, date) and not (isinstance(value, str) and value.strip().isdecimal()):
-        raise InputError(f"{keyword} of an item is one date, as text YYYYMMDD (20261121) or a date (PS3.5 6.2).")
+        raise InputError(f"{keyword} of an item is one date, as text YYYYMMDD (20261121) or YYYY-MM-DD, or a date (PS3.5 6.2).")
     if representation == "TM" and isinstance(value, tuple | str) and "-" in value:
         raise InputError(f"{keyword} of an item is one time, as text HHMMSS or a time (PS3.5 6.2).")
     return value

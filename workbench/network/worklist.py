@@ -25,6 +25,7 @@ from workbench.network._answering import Answers
 from workbench.network._entries import STEP, item_of, items_of
 from workbench.network._guard import Acceptor
 from workbench.network._items import ItemEncoder, Remembered
+from workbench.network._made_names import Places
 from workbench.network._repertoire import declare
 from workbench.network.addressbook import as_peer
 from workbench.network.find import MOST_RESULTS, Found, by_dimse, columns_of
@@ -104,7 +105,9 @@ class Worklist:
     ----------
     items : DataFrame, Path to a CSV file, or iterable of Dataset or mapping
         What is scheduled. Columns are keywords; those of the Scheduled Procedure Step need no path. What is lacking of
-        Study Instance UID, Requested Procedure ID and Scheduled Procedure Step ID is made. A CSV file is UTF-8, and its cells
+        Study Instance UID, Requested Procedure ID and Scheduled Procedure Step ID is made: from Patient ID, Accession Number and
+        Requested Procedure ID where the item has one of the latter two, so that it is the same when the item is read again, and
+        steps of one requested procedure share a study; else at random. A CSV file is UTF-8, and its cells
         are taken as they stand. In a DataFrame, a column of numbers has lost its leading zeros (pass ``dtype=str`` where you
         read it); whole numbers that became floats because a cell is missing are whole numbers again.
     most : int, optional
@@ -134,7 +137,8 @@ class Worklist:
         self._items: list[Dataset] = []
         self._remembered: Remembered = {}
         self._most = most
-        self._items.extend(items_of(items))
+        self._places = Places()
+        self._items.extend(items_of(items, self._places))
 
     @property
     def items(self) -> tuple[Dataset, ...]:
@@ -151,7 +155,7 @@ class Worklist:
             As for the constructor.
         """
         with self._lock:
-            self._items.append(item_of(entry, len(self._items) + 1))
+            self._items.append(item_of(entry, len(self._items) + 1, self._places))
             return self._items[-1]
 
     def mark(self, study_instance_uid: str, step_id: str, status: str) -> bool:
