@@ -142,7 +142,7 @@ def test_refusals_are_one_sentence_and_exit_code_two(arguments, said):
 def test_help_reads_no_profile():
     code = (
         "from typer.testing import CliRunner; from workbench.cli import app; from workbench.devices import catalog;"
-        "print(CliRunner().invoke(app, ['device', '--help']).exit_code, catalog.profile.cache_info().currsize)"
+        "print(CliRunner().invoke(app, ['device', '--help']).exit_code, catalog._profile.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "0"]

@@ -214,8 +214,8 @@ def _linted(found: Any) -> tuple[list[dict[str, Any]], str]:
         for f in findings
     ]
     slips, errors = len(found.slips), len(findings.errors)
-    differs = counted(len(findings) - slips, "difference")
-    title = f"{counted(slips, 'slip')} of the document, {differs} of the system itself; {counted(errors, 'error')} in what peers rely on"
+    said, differs = counted(slips, "slip"), counted(len(findings) - slips, "difference")
+    title = f"{said} of the document, {differs} of the system itself; {counted(errors, 'error')} in what peers rely on"
     return rows, title
 
 
