@@ -336,13 +336,18 @@ def _report_here(association: Acceptor, job: _Job) -> int | None:
     end, status = time.monotonic() + (association.dimse_timeout or 0), None
     messages: Any = association.dimse.msg_queue
     aside = []  # what comes in between is served afterwards
-    while association.is_alive_and_well and status is None and time.monotonic() < end:
-        with contextlib.suppress(queue.Empty):
-            context_id, message = messages.get(timeout=0.2)
-            if isinstance(message, N_EVENT_REPORT) and context_id == context.context_id and message.MessageIDBeingRespondedTo:
-                status = int(message.Status or 0)
-            elif message is not None:
-                aside.append((context_id, message))
+    while status is None and time.monotonic() < end:
+        is_alive = association.is_alive_and_well
+        try:
+            context_id, message = messages.get(timeout=0.2 if is_alive else 0)
+        except queue.Empty:
+            if not is_alive:  # only now: the answer may have come right before the end
+                break
+            continue
+        if isinstance(message, N_EVENT_REPORT) and context_id == context.context_id and message.MessageIDBeingRespondedTo:
+            status = int(message.Status or 0)
+        elif message is not None:
+            aside.append((context_id, message))
     for each in aside:
         messages.put(each)
     return status
