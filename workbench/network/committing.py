@@ -4,7 +4,6 @@ Knows: what it takes to answer for an instance, failure reasons, where and how o
 Does not know: how an archive keeps instances, how one asks (`commitment` does).
 """
 
-import contextlib
 import logging
 import queue
 import threading
