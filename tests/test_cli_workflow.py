@@ -1,13 +1,15 @@
 """The commands of a modality's day, against servers that listen."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
 
 from workbench.cli import _book, app
+from workbench.cli._wording import in_options
 from workbench.entities import Peer
-from workbench.errors import InputError
+from workbench.errors import InputError, ServerRefused
 from workbench.network import AddressBook, Commitment, ProcedureSteps, Server, Worklist, store
 from workbench.phantoms import ct_series
 
@@ -51,6 +53,49 @@ def test_worklist(department):
     assert text.startswith("2 items")
     assert "and there are more" in run("worklist", peer, "--limit", 1).stdout
     assert isinstance(run("worklist", peer, "Modality").exception, InputError)
+
+
+def test_a_date_may_be_written_as_it_is_shown_and_sequences_say_how_many_items(department, tmp_path):
+    peer, *_ = department
+    done = run("worklist", peer, "ScheduledProcedureStepStartDate=2026-11-21", "AccessionNumber=A7")
+    assert done.stdout.startswith("1 item")
+    assert "2026-11-21" in done.stdout
+    shown = run("worklist", peer).stdout.splitlines()
+    assert not any(cell == "0" for line in shown for cell in line.split())
+    path = tmp_path / "items.csv"
+    path.write_text(",".join(ROW) + "\n" + ",".join(ROW.values()).replace("20261121", "2026-11-21") + "\n")
+    (item,) = Worklist(path).items
+    assert item.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartDate == "20261121"
+
+
+@pytest.mark.parametrize("value", ["21.11.2026", "2026-11-31", "2026-11"])
+def test_what_is_no_date_is_told_without_python(department, value):
+    peer, *_ = department
+    error = run("worklist", peer, f"ScheduledProcedureStepStartDate={value}").exception
+    assert isinstance(error, InputError)
+    assert "Python" not in in_options(str(error))
+
+
+def test_an_echo_does_not_promise_other_services(department):
+    said = run("echo", department[0]).stdout
+    assert said.startswith("OK: ")
+    assert "Other services, such as storage or query, may be allowed apart from it." in said
+
+
+def test_what_is_meant_is_named_once(department):
+    error = run("worklist", department[0], "Patient=x").exception
+    named = re.findall(r"\w+", str(error).partition("Do you mean")[2])
+    assert "PatientID" in named
+    assert len([name for name in named if name != "or"]) == len({name for name in named if name != "or"})
+
+
+def test_a_port_for_reports_that_is_taken(department):
+    peer, *_ = department
+    port = peer.rpartition(":")[2]
+    error = run("commit", peer, "1.2.840.10008.5.1.4.1.1.2:1.2.3", "--listen", port).exception
+    assert isinstance(error, ServerRefused)
+    assert "0 for a free" not in str(error)
+    assert "pass another port: the one that the peer knows" in str(error)
 
 
 def test_a_step_from_the_worklist_to_its_end(department, files, tmp_path):

@@ -160,6 +160,12 @@ def test_what_a_report_shows_cannot_act(free_port):
     assert "Failed at tcp" in repr(report)
 
 
+@pytest.mark.parametrize("source", [1, 2])
+def test_a_rejection_without_reason_may_be_of_what_was_asked_for(source):
+    with listening(rejects(1, source, 1)) as peer:
+        assert "may connect; or it does not offer what was asked for (here: Verification SOP Class)" in echo(peer).remedy
+
+
 @pytest.mark.parametrize(("source", "reason"), [(2, 1), (1, 1)])
 def test_a_rejection_without_reason_may_be_of_the_user_that_was_sent(source, reason):
     with listening(rejects(1, source, reason)) as peer:

@@ -4,16 +4,20 @@ Knows: how a key with its value, references, users, or the files of a TLS connec
 Does not know: commands.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 import workbench as wb
 from workbench.entities import Identity, InstanceRef, SeriesRef, StudyRef, Tls, plain
 from workbench.errors import InputError
 
 __all__ = ["Relational", "TlsFiles", "Users", "identity_of", "keys_of", "references_of", "tls_of", "users_of"]
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 #: Certificate, key and authority.
 TlsFiles = Annotated[
@@ -44,16 +48,23 @@ def keys_of(
 
     Examples
     --------
-    >>> keys_of(["PatientName=DOE*"])
-    {'PatientName': 'DOE*'}
+    >>> keys_of(["PatientName=DOE*", "StudyDate=2026-11-22"])
+    {'PatientName': 'DOE*', 'StudyDate': '20261122'}
     """
     found = {}
     for pair in pairs or ():
         keyword, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"{what}; {plain(keyword)!r} has no '='.")
-        found[keyword] = value
+        found[keyword] = _date(keyword, value)
     return found
+
+
+def _date(keyword: str, value: str) -> str:
+    """Return a date as a key has it, where it is written as our tables show it (ISO 8601); all else as it is."""
+    tag = tag_for_keyword(keyword.rpartition(".")[2])
+    is_date = tag is not None and dictionary_VR(tag) == "DA" and _ISO_DATE.fullmatch(value)
+    return value.replace("-", "") if is_date else value
 
 
 def tls_of(files: tuple[str, str, str] | None) -> Tls | None:

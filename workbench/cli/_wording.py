@@ -15,7 +15,9 @@ _TOLD = frozenset({"message", "remedy", "text"})
 
 #: What a message says to somebody who writes Python, and the same for somebody who types commands.
 _SAID = MappingProxyType({
-    "stop() it first, or pass port=0 for a free port": "stop it first, or pass another port, 0 for a free one",
+    "A server runs there already, of this notebook or of another program: stop() it first, or pass port=0 for a free port":
+        "Another program listens there: stop it first, or pass another port, 0 for a free one",
+    "; dates and times of Python can be passed as well.": ".",
     "Pass it in attributes= or series=.": "Pass it as KEYWORD=VALUE to 'workbench step begin'.",
     "pass listen= with the port": "pass --listen with the port",
     "set calling_ae_title and move_port= to what it knows":

@@ -173,7 +173,10 @@ def echo(peer: PeerName, *, tracing: Tracing, as_json: AsJson = False) -> None:
     if as_json:
         show_table([record], as_json)
     else:
-        put(in_options(str(report)))
+        put(
+            in_options(str(report))
+            + (" Other services, such as storage or query, may be allowed apart from it." if report.ok else "")
+        )
     if not report.ok:
         raise typer.Exit(3)
 

@@ -16,9 +16,11 @@ from workbench.cli._arguments import keys_of
 from workbench.cli._console import frame_records, put, say, show_json, show_table, stoppable
 from workbench.cli._disk import files_below, readable
 from workbench.cli._trace import Tracing, traceable
+from workbench.cli._wording import in_options
 from workbench.entities import InstanceRef, counted, plain
-from workbench.errors import InputError
+from workbench.errors import InputError, ServerRefused
 from workbench.files import write_whole
+from workbench.inspection import lines
 
 __all__ = ["commit", "step", "worklist"]
 
@@ -47,7 +49,9 @@ def worklist(
     """Ask a worklist what is scheduled, one row an item."""
     with tracing(), stoppable() as stopped:
         found = wb.network.worklist(peer, keys=keys_of(keys), only=only, limit=limit, cancel=stopped)
-    records = [{name.rsplit(".", 1)[-1]: value for name, value in row.items()} for row in frame_records(found.table())]
+    frame = found.table()
+    rows = frame_records(frame) if as_json else lines(frame)  # a sequence shows how many items it has
+    records = [{name.rsplit(".", 1)[-1]: value for name, value in row.items()} for row in rows]
     more = ", and there are more" if found.truncated else ""
     show_table(records, as_json, title=counted(len(found), "item") + more)
     for note in found.notes:
@@ -71,7 +75,10 @@ def commit(
     """Ask a peer to answer for the safekeeping of instances; exit code 1 if it does not for all of them."""
     refs = _references(what)
     with tracing(), stoppable() as stopped:
-        report = wb.network.commit(peer, refs, wait_s=wait, listen=listen, cancel=stopped, progress=say)
+        try:
+            report = wb.network.commit(peer, refs, wait_s=wait, listen=listen, cancel=stopped, progress=say)
+        except ServerRefused as error:
+            raise ServerRefused(in_options(str(error)).replace(", 0 for a free one", ": the one that the peer knows")) from None
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts().items())
     show_table(report.records(), as_json, title=counts, hide=("sop_class_uid", "transaction_uid", "reason"))
     if stopped():

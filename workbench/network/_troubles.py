@@ -135,13 +135,12 @@ def trouble(
 ) -> NetworkError:
     """Return the leaf that says why no association came about."""
     if link is not None and link.heard[:1] == bytes([REJECT]) and len(link.heard) >= 10:
-        return _rejected(peer, *link.heard[7:10])
+        return _rejected(peer, *link.heard[7:10], asked=_named(contexts))
     if association.rejected_contexts and not association.accepted_contexts:
-        names = sorted({UID(str(context.abstract_syntax)).name for context in contexts})
         return said(
             ContextRejected(
-                f"{peer} accepted the association but no presentation context: not {', '.join(names[:3])}"
-                f"{' …' if len(names) > 3 else ''} in any transfer syntax that was proposed (PS3.8 9.3.3.2)."
+                f"{peer} accepted the association but no presentation context: not {_named(contexts)} in any transfer syntax "
+                "that was proposed (PS3.8 9.3.3.2)."
             ),
             "context",
             f"Its conformance statement says what it offers; its administrator may have to allow it to {peer.calling_ae_title!r}.",
@@ -149,6 +148,12 @@ def trouble(
     if link is not None and (error := _of_tls(peer, link)):
         return error
     return _unanswered(peer, link, heard)
+
+
+def _named(contexts: Sequence[PresentationContext]) -> str:
+    """Return the names of the first three SOP classes."""
+    names = sorted({UID(str(context.abstract_syntax)).name for context in contexts})
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _of_tls(peer: Peer, link: Heard) -> NetworkError | None:
@@ -194,9 +199,12 @@ def _unanswered(peer: Peer, link: Heard | None, heard: list[object]) -> NetworkE
     )
 
 
-def _rejected(peer: Peer, result: int, source: int, reason: int) -> AssociationRejected:
+def _rejected(peer: Peer, result: int, source: int, reason: int, *, asked: str) -> AssociationRejected:
+    offer = f"it does not offer what was asked for (here: {asked})"
+    unsaid = f"Ask its administrator whether {peer.calling_ae_title!r} may connect; or {offer}."
     remedies = {
-        (1, 1): f"Ask its administrator whether {peer.calling_ae_title!r} may connect.",
+        (1, 1): unsaid,
+        (2, 1): unsaid,
         (1, 3): f"Ask its administrator to add the calling AE title {peer.calling_ae_title!r} with this machine's address, "
         "or set calling_ae_title to one that it knows.",
         (1, 7): f"It does not call itself {peer.ae_title!r}: ask its administrator for its AE title (case matters).",
@@ -204,8 +212,8 @@ def _rejected(peer: Peer, result: int, source: int, reason: int) -> AssociationR
         (3, 2): "All its associations are in use: try again later, with fewer at once.",
     }
     if peer.identity is not None:  # refused so (PS3.7 D.3.3.7): without a reason
-        unsaid = "It says no reason: it may not know the user that was sent, or refuse the passcode or token."
-        remedies |= {(1, 1): f"{unsaid} {remedies[1, 1]}", (2, 1): f"{unsaid} Ask its administrator."}
+        user = "It says no reason: it may not know the user that was sent, or refuse the passcode or token."
+        remedies |= {(1, 1): f"{user} {unsaid}", (2, 1): f"{user} {unsaid}"}
     error = AssociationRejected(
         f"{peer} rejected the association: {rejection(result, source, reason)} (PS3.8 9.3.4).",
         result=result,

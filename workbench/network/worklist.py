@@ -4,6 +4,7 @@ Knows: which items match, and that those that are over are left out.
 Does not know: how tables become items, how values are matched (the archive does), what becomes of a step once it has begun.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.presentation import PresentationContext
 
 from workbench.archive import criteria
-from workbench.entities import Peer, html_table
+from workbench.entities import Peer, counted, html_table
 from workbench.errors import InputError
 from workbench.inspection import lines, table
 from workbench.network._answering import Answers
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Worklist", "worklist"]
+
+log = logging.getLogger(__name__)
 
 #: A step in one of these states is no longer asked for (PS3.3 C.4.10, Scheduled Procedure Step Status).
 _OVER = frozenset({"COMPLETED", "DISCONTINUED", "CANCELED"})
@@ -107,7 +110,8 @@ class Worklist:
         What is scheduled. Columns are keywords; those of the Scheduled Procedure Step need no path. What is lacking of
         Study Instance UID, Requested Procedure ID and Scheduled Procedure Step ID is made: from Patient ID, Accession Number and
         Requested Procedure ID where the item has one of the latter two, so that it is the same when the item is read again, and
-        steps of one requested procedure share a study; else at random. A CSV file is UTF-8, and its cells
+        steps of one requested procedure share a study; else at random. A start time that is lacking is 000000, since each item
+        must have one (type 1 in PS3.4 Table K.6-1). A CSV file is UTF-8, and its cells
         are taken as they stand. In a DataFrame, a column of numbers has lost its leading zeros (pass ``dtype=str`` where you
         read it); whole numbers that became floats because a cell is missing are whole numbers again.
     most : int, optional
@@ -205,7 +209,9 @@ class Worklist:
             if not answers.go_on:
                 break
             answers.add(encoded(item))
-        answers.finish()
+        status = answers.finish()
+        cancelled = ", cancelled" if status else ""
+        log.info("%s: C-FIND of the worklist, %s%s", association.caller, counted(answers.count, "match"), cancelled)
         return True
 
     def ended(self, association: Acceptor) -> None:

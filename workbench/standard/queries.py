@@ -224,7 +224,7 @@ def keyword_of(part: str) -> str:
     if part in keyword_dict:
         return part
     near = get_close_matches(part, keyword_dict, n=3, cutoff=0.75)
-    known = [k for level in _LEVELS for k in query_keys("PATIENT", level)]
+    known = dict.fromkeys(k for level in _LEVELS for k in query_keys("PATIENT", level))
     near = get_close_matches(part, known, n=3, cutoff=0.6) or near
     near = near or get_close_matches(part.lower(), [k.lower() for k in known], n=1)
     raise QueryKeyInvalid(f"{part[:64]!r} is not an attribute of PS3.6.{_meant(near)}")

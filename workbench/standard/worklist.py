@@ -60,7 +60,7 @@ def worklist_path(name: object, *, strict: bool = True) -> list[str]:
         return path
     if path[0] in item or not strict:
         return path
-    near = get_close_matches(path[-1], [*step, *item], n=3, cutoff=0.6)
+    near = get_close_matches(path[-1], dict.fromkeys([*step, *item]), n=3, cutoff=0.6)
     hint = f" Do you mean {' or '.join(near)}?" if near else ""
     raise QueryKeyInvalid(f"{'.'.join(path)} is not a key of the Modality Worklist model (PS3.4 K.6.1.2.2).{hint}")
 
