@@ -40,18 +40,21 @@ def serve(
     """Run the embedded archive until Ctrl-C: verification, storage, query, retrieve, storage commitment.
 
     C-MOVE and reports of storage commitment go to peers of the address book, also to those that are added meanwhile.
+
+    Performed steps are kept in the folder too. Started again with the same worklist, items that are done stay done, and those
+    that have an accession number or requested procedure ID keep the study UID that was made for them.
     """
     known = KnownPeers()
     items = None if worklist is None else wb.network.Worklist(worklist)
-    users = users_of(user, has_tls=tls is not None)
+    users, secure = users_of(user, has_tls=tls is not None), tls_of(tls)
     port_tried(host, port, ae_title=ae_title)
     log_to_stderr()
     with tracing(), stoppable() as stopped, wb.archive.Archive(folder) as archive:
         providers: list[Any] = [wb.network.Commitment(archive)]
         if items is not None:
-            providers += [items, wb.network.ProcedureSteps(items)]
+            providers += [items, wb.network.ProcedureSteps(items, folder=folder / "procedure-steps")]
         with wb.network.Server(
-            archive, ae_title=ae_title, host=host, port=port, known_peers=known.peers, providers=providers, tls=tls_of(tls),
+            archive, ae_title=ae_title, host=host, port=port, known_peers=known.peers, providers=providers, tls=secure,
             identify=users,
         ) as server:  # fmt: skip
             for dataset in wb.phantoms.everything() if phantoms else ():

@@ -34,7 +34,7 @@ class Department:
     Parameters
     ----------
     folder : Path or str, optional
-        Where the archive is kept; by default a temporary folder that goes with the department.
+        Where the archive and the performed steps are kept; by default a temporary folder that goes with the department.
     instances : iterable of Dataset, optional
         What is in the archive from the start; by default all phantoms of :func:`workbench.phantoms.everything`,
         with more of their patients, as registered.
@@ -92,7 +92,7 @@ class Department:
                 self.archive.add(_dataset(dataset))
             systems = devices.profiles()
             self.worklist = Worklist(scheduled(systems.values()) if items is None else items)  # type: ignore[arg-type]
-            self.steps, self.printer = ProcedureSteps(self.worklist), Printer()
+            self.steps, self.printer = ProcedureSteps(self.worklist, folder=self.folder / "procedure-steps"), Printer()
             self.server = self._started(
                 Server(
                     self.archive, ae_title=ae_title, port=port, known_peers=known_peers, providers=[Commitment(self.archive)],

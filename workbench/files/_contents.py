@@ -25,7 +25,16 @@ _CONTENT: tuple[tuple[tuple[str, ...], tuple[int, ...], str], ...] = (
     (("Grayscale Softcopy Presentation State",), (0x20500020, 0x20500010), "Presentation LUT Shape (2050,0020)"),
     (("Spatial Registration Storage",), (0x00700308,), "Registration Sequence (0070,0308)"),
 )  # fmt: skip
-_WITHOUT_STUDY = ("Hanging Protocol", "Color Palette", "Implant", "Directory", "Inventory", "Protocol Storage", "")
+_WITHOUT_STUDY = (
+    "Hanging Protocol",
+    "Color Palette",
+    "Implant",
+    "Directory",
+    "Inventory",
+    "Protocol Storage",
+    "Procedure Step",
+    "",
+)
 _IDENTITY = {0x00080016: "SOP Class UID (0008,0016)", 0x00080018: "SOP Instance UID (0008,0018)"}
 _HIERARCHY = {0x0020000D: "Study Instance UID (0020,000D)", 0x0020000E: "Series Instance UID (0020,000E)"}
 

@@ -1,13 +1,14 @@
 """Who keeps performed procedure steps: a provider of Modality Performed Procedure Step (PS3.4 F.7).
 
 Knows: the states of a step and the way between them, the statuses that refuse one, the worklist that follows.
-Does not know: how a modality makes its steps (`procedure_step` does).
+Does not know: how a modality makes its steps (`procedure_step` does), how they are kept in files.
 """
 
 import copy
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydicom.datadict import tag_for_keyword
@@ -16,10 +17,11 @@ from pydicom.uid import generate_uid
 from pynetdicom.dimse_primitives import N_CREATE, N_SET
 from pynetdicom.presentation import PresentationContext
 
-from workbench.entities import html_table, uid_checked
+from workbench.entities import counted, html_table, uid_checked
 from workbench.errors import InputError, InstanceNotFound, UidInvalid
 from workbench.inspection import lines, table
 from workbench.network._guard import Acceptor
+from workbench.network._step_folder import StepFolder
 from workbench.network._step_rules import FINAL, IN_PROGRESS, Fault, fault_at_end, fault_in_creation, fault_in_setting
 from workbench.network.procedure_step import PERFORMED_STEP
 from workbench.network.providing import Refused, answer, dataset_of
@@ -60,6 +62,15 @@ class ProcedureSteps:
         Whether an attribute of type 2 must be there too, as PS3.4 Table F.7.2-1 says; some devices leave them out.
     most : int
         So many steps are kept; more are refused with 0x0213.
+    folder : Path or str, optional
+        Where each step is kept in a file, so that it outlasts the process: a step is accepted once its file is whole. What is
+        there is taken up, and the worklist's items marked. A file that can't be read is told in the log, and left; its UID is
+        refused (0x0111). Without a folder the steps end with the process.
+
+    Raises
+    ------
+    InputError
+        If `most` is less than 1, or `folder` can't be had.
 
     Notes
     -----
@@ -84,12 +95,19 @@ class ProcedureSteps:
         on_change: Callable[[str, Dataset], object] | None = None,
         strict: bool = True,
         most: int = 100_000,
+        folder: Path | str | None = None,
     ) -> None:
         if most < 1:
             raise InputError(f"most must be 1 or more, not {most}.")
         self._lock = threading.Lock()
         self._steps: dict[str, Dataset] = {}
         self._worklist, self._on_change, self._strict, self._most = worklist, on_change, strict, most
+        self._folder = None if folder is None else StepFolder(folder)
+        if self._folder is not None:
+            self._steps.update(self._folder.steps())
+            log.info("%s kept", counted(len(self._steps), "performed procedure step"))
+            for step in self._steps.values():
+                self._mark(step)
 
     # ------------------------------------------------------------ the states
     def create(self, sop_instance_uid: str | None, attributes: Dataset) -> str:
@@ -111,7 +129,7 @@ class ProcedureSteps:
             _refuse(fault_in_creation(new, strict=self._strict))
             if len(self._steps) >= self._most:
                 raise Refused(0x0213, f"{self._most} steps are kept")
-            self._steps[uid] = new
+            self._keep(uid, new)
         self._tell(uid, new)
         return uid
 
@@ -136,21 +154,31 @@ class ProcedureSteps:
             now.update(wanted)
             if now.PerformedProcedureStepStatus in FINAL:
                 _refuse(fault_at_end(now), with_list=True)
-            self._steps[sop_instance_uid] = now
+            self._keep(sop_instance_uid, now)
         self._tell(sop_instance_uid, now)
+
+    def _keep(self, uid: str, step: Dataset) -> None:
+        if self._folder is not None:
+            self._folder.keep(uid, step, is_new=uid not in self._steps)
+        self._steps[uid] = step
 
     def _tell(self, uid: str, step: Dataset) -> None:
         status = str(step.PerformedProcedureStepStatus)
         log.info("performed procedure step %s is %s, %d series", uid, status, len(step.get("PerformedSeriesSequence") or ()))
-        if self._worklist is not None:
-            for item in step.ScheduledStepAttributesSequence:
-                planned = str(item.get("ScheduledProcedureStepID") or "")
-                self._worklist.mark(str(item.StudyInstanceUID), planned, _MARKS.get(status, status))
+        self._mark(step)
         if self._on_change is not None:
             try:
                 self._on_change(uid, copy.deepcopy(step))
             except Exception as error:  # noqa: BLE001 - the step is taken, whatever others make of it
                 log.warning("performed procedure step %s: on_change failed (%s)", uid, type(error).__name__)
+
+    def _mark(self, step: Dataset) -> None:
+        if self._worklist is None:
+            return
+        status = str(step.PerformedProcedureStepStatus)
+        for item in step.ScheduledStepAttributesSequence:
+            planned = str(item.get("ScheduledProcedureStepID") or "")
+            self._worklist.mark(str(item.StudyInstanceUID), planned, _MARKS.get(status, status))
 
     # ------------------------------------------------------------ the service
     def serve(self, association: Acceptor, request: Any, context: PresentationContext) -> bool:
