@@ -648,6 +648,31 @@ def test_stopping_a_server(desk, tmp_path, number):
     interrupted(again)
 
 
+def test_a_day_goes_on_after_a_server_starts_again(desk, tmp_path):
+    items = tmp_path / "items.csv"
+    items.write_text(
+        "PatientName,PatientID,AccessionNumber,Modality,ScheduledStationAETitle,ScheduledProcedureStepStartDate\n"
+        "Doe^Jane,P1,A7,CT,CT1,20261121\nDoe^John,P2,A8,CT,CT1,20261121\n"
+    )
+    port = free_port()
+    peer, serve = f"WORKBENCH@127.0.0.1:{port}", ("serve", "--port", port, "--folder", tmp_path / "rr", "--worklist", items)
+    process = desk.begin(*serve)
+    until(lambda: listens(port))
+    studies = {row["AccessionNumber"]: row["StudyInstanceUID"] for row in desk.json("worklist", peer)}
+    desk.run("step", "begin", peer, "step.json", "--worklist", peer, "--match", "AccessionNumber=A7")
+    _, err = interrupted(process)
+    assert "C-FIND of the worklist, 2 matches" in err
+    process = desk.begin(*serve)
+    until(lambda: listens(port))
+    assert {row["AccessionNumber"]: row["StudyInstanceUID"] for row in desk.json("worklist", peer)} == studies
+    desk.run("step", "finish", peer, "step.json", "--discontinued")
+    interrupted(process)
+    process = desk.begin(*serve)
+    until(lambda: listens(port))
+    assert [row["AccessionNumber"] for row in desk.json("worklist", peer)] == ["A8"]
+    interrupted(process)
+
+
 def test_serving_a_worklist_and_commitment_in_tls(desk, tmp_path):
     """N10: what has no certificate of ours gets no answer; what has one finds, stores and has it committed."""
     authority = network.security.test_authority(tmp_path / "certificates")

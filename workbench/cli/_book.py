@@ -8,7 +8,7 @@ import logging
 import time
 from pathlib import Path
 
-from workbench.entities import Peer
+from workbench.entities import Peer, counted
 from workbench.errors import InputError
 from workbench.network import AddressBook, Server
 
@@ -54,8 +54,9 @@ class KnownPeers:
         except InputError as error:
             log.warning("the address book can't be read, what it had counts: %s", error)
             return
-        for name, peer in now.items():
-            if self.peers.get(name) != peer:
-                server.know(peer)
-                log.info("the address book has %s", peer)
+        new = [peer for name, peer in now.items() if self.peers.get(name) != peer]
+        for peer in new:
+            server.know(peer)
+        if new:
+            log.debug("the address book has %s added or changed", counted(len(new), "peer"))
         self.peers = now
