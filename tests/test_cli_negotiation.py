@@ -148,6 +148,27 @@ def test_an_archive_for_its_users_only(tmp_path, monkeypatch, free_port):
         process.kill()
 
 
+def test_certificates_that_can_not_be_used_are_told_when_they_are_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_PEERS", str(tmp_path / "peers.toml"))
+    authority = authority_in(tmp_path / "certificates")
+    ours, late = authority.client, authority.issue("late", days=-2)
+    for files, said in (
+        ((ours.key, ours.certificate, authority.ca), "were the two swapped?"),
+        ((late.certificate, late.key, authority.ca), "expired on"),
+        ((tmp_path / "no.pem", ours.key, authority.ca), "No such file"),
+    ):
+        for command in (
+            ("peers", "add", "pacs", "PACS", "127.0.0.1", 104),
+            ("serve", "--port", 0, "--folder", tmp_path / "folder"),
+            ("printer", "--port", 0, "--folder", tmp_path / "folder"),
+        ):
+            error = run(*command, "--tls", *files).exception
+            assert isinstance(error, KeyRefused), command
+            assert said in str(error)
+    assert not (tmp_path / "peers.toml").exists()
+    assert not (tmp_path / "folder").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "said"),
     [

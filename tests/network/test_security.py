@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import pytest
@@ -321,6 +323,37 @@ def test_settings_that_can_not_be(fields, message):
     with pytest.raises(AttributeUnusable, match=message) as caught:
         Tls(**fields)
     assert SECRET not in str(caught.value)
+
+
+def test_settings_that_would_fail_at_each_connection_are_told_when_they_are_made(authority, stranger, tmp_path):
+    tls, late = authority.client, authority.issue("over", days=-2)
+    assert security.tls_checked(tls) is tls
+    gone, text = tmp_path / "gone.pem", tmp_path / "text.pem"
+    text.write_text("text")
+    for wrong, message in (
+        (Tls(gone, tls.key, ca=tls.ca), r"The certificate .*gone\.pem can't be read: No such file"),
+        (Tls(tls.certificate, gone, ca=tls.ca), r"The key .*gone\.pem can't be read: No such file"),
+        (Tls(tls.certificate, tls.key, ca=(gone,)), r"The certificate of an authority .*gone\.pem can't be read"),
+        (Tls(text, tls.key, ca=tls.ca), r"text\.pem holds no certificate in PEM form\.$"),
+        (Tls(tls.key, tls.certificate, ca=tls.ca), r"holds a private key: were the two swapped\?"),
+        (Tls(tls.certificate, text, ca=tls.ca), r"The key .*text\.pem is no private key"),
+        (Tls(tls.certificate, stranger.client.key, ca=tls.ca), "does not belong"),
+        (late, r"The certificate .*over\.pem expired on \d{4}-\d\d-\d\d\.$"),
+    ):
+        with pytest.raises(KeyRefused, match=message):
+            security.tls_checked(wrong)
+    before = datetime(2020, 1, 1, tzinfo=UTC)
+    with pytest.raises(KeyRefused, match=r"is valid from 20\d\d-\d\d-\d\d only"):
+        security.tls_checked(tls, now=before)
+    both = tmp_path / "both.pem"  # of several authorities that are trusted, one that is over is no loss
+    both.write_bytes(Path(late.certificate).read_bytes() + Path(authority.ca).read_bytes())
+    assert security.tls_checked(Tls(tls.certificate, tls.key, ca=(both,)))
+
+
+def test_tls_at_a_server_of_plain_dicom_is_told_in_its_log(archive, authority, caplog):
+    with Server(archive, timeouts=QUICK) as server, caplog.at_level(logging.INFO):
+        assert not echo(server.peer.but(tls=authority.client))
+        assert "this looks like TLS, and plain DICOM is spoken here" in the_line(caplog, "no association")
 
 
 def test_files_that_can_not_be_used_are_named(authority, stranger, tmp_path, monkeypatch):

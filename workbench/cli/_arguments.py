@@ -68,8 +68,8 @@ def _date(keyword: str, value: str) -> str:
 
 
 def tls_of(files: tuple[str, str, str] | None) -> Tls | None:
-    """Return the TLS settings of three files: certificate, key, certificate of the authority."""
-    return Tls(certificate=files[0], key=files[1], ca=(files[2],)) if files else None
+    """Return the TLS settings of three files that can be used now: certificate, key, certificate of the authority."""
+    return wb.network.security.tls_checked(Tls(certificate=files[0], key=files[1], ca=(files[2],))) if files else None
 
 
 def references_of(

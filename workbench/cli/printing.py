@@ -109,7 +109,7 @@ def printer(
     tracing: Tracing,
 ) -> None:
     """Be a DICOM printer until Ctrl-C: each film becomes a picture."""
-    users = users_of(user, has_tls=tls is not None)
+    users, secure = users_of(user, has_tls=tls is not None), tls_of(tls)
     room_in(folder, "films")
     port_tried(host, port, ae_title=ae_title)
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def printer(
     with tracing(), stoppable() as stopped:
         provider = wb.network.Printer(on_film=keep, kept=1)
         with wb.network.Server(
-            None, ae_title=ae_title, host=host, port=port, providers=[provider], tls=tls_of(tls), identify=users
+            None, ae_title=ae_title, host=host, port=port, providers=[provider], tls=secure, identify=users
         ) as server:
             put(f"{server.peer} prints into {folder}. Ctrl-C stops.")
             while not stopped():

@@ -24,6 +24,8 @@ _ASSOCIATE_LIMIT_BYTES = 524_288
 _BUFFER_BYTES = 524_288  # what has come is read at once: several PDUs, or much of one
 _OTHER_LIMIT_BYTES = 1_024  # A-ASSOCIATE-AC and -RJ are errors here; A-RELEASE and A-ABORT have 4 bytes
 
+_TLS_HANDSHAKE = 0x16  # RFC 8446 5.1
+
 
 class Closed(Exception):
     """The connection ended before or within a PDU."""
@@ -113,7 +115,8 @@ class Connection:
         self._have(6, deadline)
         kind, size = self._buffer[self._start], int.from_bytes(self._buffer[self._start + 2 : self._start + 6], "big")
         if not ASSOCIATE_RQ <= kind <= ABORT:
-            raise Violation(f"something that is not a PDU: type 0x{kind:02X} (PS3.8 9.3.1)")
+            like = "; this looks like TLS, and plain DICOM is spoken here" if kind == _TLS_HANDSHAKE else ""
+            raise Violation(f"something that is not a PDU: type 0x{kind:02X} (PS3.8 9.3.1){like}")
         limit = self._limits.get(kind, _OTHER_LIMIT_BYTES)
         if size > limit:
             raise Violation(f"a PDU of type 0x{kind:02X} that announces {size} bytes, more than {limit} (PS3.8 9.3, D.1)")

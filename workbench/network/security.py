@@ -6,6 +6,7 @@ Does not know: associations; it keeps no secret.
 
 import base64
 import binascii
+import datetime as dt
 import hashlib
 import hmac
 import os
@@ -13,6 +14,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from cryptography import x509
@@ -36,6 +38,7 @@ __all__ = [
     "server_context",
     "subject",
     "test_authority",
+    "tls_checked",
     "tls_of",
 ]
 
@@ -89,6 +92,50 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_SERVER, tls)
     context.verify_mode = ssl.CERT_REQUIRED if tls.require_client else ssl.CERT_OPTIONAL if tls.ca else ssl.CERT_NONE
     return context
+
+
+def tls_checked(tls: Tls, *, now: dt.datetime | None = None) -> Tls:
+    """Return TLS settings whose files are there, are what they should be, belong together, and are valid now.
+
+    Raises
+    ------
+    KeyRefused
+        With the file that can't be used, and why.
+
+    Notes
+    -----
+    A connection would fail later, on the other side, where the reason is seldom told (RFC 5280 4.1.2.5, validity).
+    """
+    now = now or dt.datetime.now(dt.UTC)
+    for path, what in ((tls.certificate, "certificate"), *((path, "certificate of an authority") for path in tls.ca)):
+        if path:
+            _valid(Path(path), what, now)
+    if tls.key and b"PRIVATE KEY" not in _read(Path(tls.key), "key"):
+        raise KeyRefused(f"The key {tls.key} is no private key in PEM form.")
+    _context(ssl.PROTOCOL_TLS_SERVER, tls)
+    return tls
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyRefused(f"The {what} {path} can't be read: {error.strerror or type(error).__name__}.") from None
+
+
+def _valid(path: Path, what: str, now: dt.datetime) -> None:
+    content = _read(path, what)
+    try:
+        found = x509.load_pem_x509_certificates(content)
+    except ValueError:
+        hint = "; it holds a private key: were the two swapped?" if b"PRIVATE KEY" in content else ""
+        raise KeyRefused(f"The {what} {path} holds no certificate in PEM form{hint or '.'}") from None
+    found = found[:1] if what == "certificate" else found  # its chain comes after it
+    if any(each.not_valid_before_utc <= now <= each.not_valid_after_utc for each in found):
+        return  # of several authorities, some may be over
+    if found[0].not_valid_after_utc < now:
+        raise KeyRefused(f"The {what} {path} expired on {found[0].not_valid_after_utc:%Y-%m-%d}.")
+    raise KeyRefused(f"The {what} {path} is valid from {found[0].not_valid_before_utc:%Y-%m-%d} only.")
 
 
 def _context(protocol: int, tls: Tls) -> ssl.SSLContext:
