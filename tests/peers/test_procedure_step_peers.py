@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 
 from tests.peers.test_procedure_step import CREATED, ROW, SCHEDULED, attributes, ending
 from workbench import phantoms
+from workbench.department import Modality
+from workbench.department.schedule import scheduled
 from workbench.errors import StatusFailure
 from workbench.network import ProcedureSteps, Server, Worklist, procedure_step, security
 
@@ -72,6 +74,21 @@ def test_our_modality_tells_their_keeper(stack, item):
     assert len(performed["ReferencedImageSequence"]) == 2
     assert told | bare(change.dataset) | bare(end.dataset) == bare(done.attributes)
     assert done.status == "COMPLETED"
+
+
+def test_a_system_tells_another_than_who_keeps_its_worklist(stack):
+    """The worklist is kept by one, performed steps by another, as in many hospitals."""
+    vereos = Modality("philips-vereos")
+    acts = {kind: next(a for a in vereos.profile.activities if a.does == kind) for kind in ("worklist", "acquire", "step")}
+    with Server(None, ae_title="RIS", providers=[Worklist(scheduled([vereos.profile]))]) as ris, stack.keeper() as keeper:
+        vereos.ris, vereos.mpps = ris.peer, keeper.peer
+        found, made = vereos.perform(acts["worklist"]), vereos.perform(acts["acquire"])
+        vereos.mpps = keeper.peer  # waits until it listens again
+        told = vereos.perform(acts["step"])
+        heard = [(each.operation, each.status) for each in keeper.heard]
+    assert [row.outcome.value for row in (found, made, told)] == ["done"] * 3, told.message
+    assert (found.peer, told.peer) == ("RIS", "KEEPER")
+    assert heard == [("N-CREATE", 0), ("N-SET", 0)]
 
 
 def test_their_refusals_are_named(stack, item):

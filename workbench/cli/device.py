@@ -83,7 +83,8 @@ def run_device(
             "--against", metavar="PEER", help="The archive, into which it stores; without it an embedded department is started."
         ),
     ] = "",
-    ris: Annotated[str, typer.Option(metavar="PEER", help="Who keeps worklist and performed steps.")] = "",
+    ris: Annotated[str, typer.Option(metavar="PEER", help="Who keeps the worklist, and performed steps without --mpps.")] = "",
+    mpps: Annotated[str, typer.Option(metavar="PEER", help="Who keeps performed steps, where that is another.")] = "",
     printer: Annotated[str, typer.Option(metavar="PEER", help="Where it prints.")] = "",
     port: Annotated[
         int,
@@ -118,8 +119,10 @@ def run_device(
     its steps, --printer prints. Take an archive that is meant for tests.
     """
     found = wb.devices.profile(name)  # an unknown name is told before anything starts
-    if (ris or printer or port or listen) and not against:
-        raise InputError("--ris, --printer, --port and --listen go with --against: else an embedded department is all of them.")
+    if (ris or mpps or printer or port or listen) and not against:
+        raise InputError(
+            "--ris, --mpps, --printer, --port and --listen go with --against: else an embedded department is all of them."
+        )
     settings = keys_of(setting, what="A setting is written NAME=VALUE, such as modality=OP")
 
     def tell(row: Any) -> None:
@@ -127,12 +130,12 @@ def run_device(
             say(f"{row.activity}: {row.outcome}")
 
     if against:
-        peers = {
-            role: wb.network.as_peer(who) if who else None
-            for role, who in (("archive", against), ("ris", ris), ("printer", printer))
-        }
+        system = wb.department.Modality(
+            found, archive=against, ris=ris or None, printer=printer or None, port=port, listen=listen, settings=settings
+        )
+        system.mpps = wb.network.as_peer(mpps) if mpps else None
         with tracing():
-            done = wb.department.Modality(found, **peers, port=port, listen=listen, settings=settings).run(progress=tell)
+            done = system.run(progress=tell)
     else:
         with wb.department.Department() as department, tracing():  # seen from the system's side
             done = department.system(found.name, settings=settings).run(progress=tell)

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, TypeVar, cast
 
 from pydicom.datadict import dictionary_description, keyword_for_tag
+from pydicom.dataset import Dataset
 
 from workbench import devices
 from workbench.department._repertoire import character_set_for
@@ -29,6 +30,7 @@ __all__ = [
     "keeper_of",
     "keeping_on",
     "offered",
+    "readable",
     "scheduled_items",
     "verified",
     "worklist_keys",
@@ -142,6 +144,20 @@ def scheduled_items(profile: Profile, entity: str, peer: Peer, keys: Mapping[str
             peer, keys=keys, only=True, limit=policy.limit, cancel=deadline(policy), partial=partial, character_set=said
         ),
     )
+
+
+def readable(profile: Profile, found: Found) -> Found:
+    """Return the answers without those whose character set the system does not have; how many were left out is logged."""
+    has = {str(row["term"]) for table in profile.of_kind("character_sets") for row in table.records()} | {"", "ISO_IR 6"}
+    kept = tuple(dataset for dataset in found if set(_terms(dataset)) <= has)
+    if len(kept) < len(found):
+        log.warning("%s discarded %d items in another character set", profile.name, len(found) - len(kept))
+    return Found(kept, found.level, found.keywords, found.truncated, found.cancelled, found.notes, found.seconds)
+
+
+def _terms(dataset: Dataset) -> list[str]:
+    value = dataset.get("SpecificCharacterSet") or ""
+    return [value] if isinstance(value, str) else [str(term) for term in value]
 
 
 def verified(peer: Peer, policy: Policy, *, pause: Callable[[float], None] = time.sleep) -> EchoReport:

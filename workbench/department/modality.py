@@ -25,6 +25,7 @@ from workbench.department._asking import (
     asked_by,
     deadline,
     keeper_of,
+    readable,
     scheduled_items,
     verified,
     worklist_keys,
@@ -94,6 +95,8 @@ class Modality:
 
     Attributes
     ----------
+    mpps : Peer or None
+        Who is told of performed steps, where that is not who keeps the worklist; to be set.
     item : Dataset or None
         The worklist item that is being performed.
     made, fetched : list of Dataset
@@ -125,6 +128,7 @@ class Modality:
     ) -> None:
         self.profile = profile if isinstance(profile, Profile) else devices.profile(profile)
         self.archive, self.ris, self.printer = (None if who is None else as_peer(who) for who in (archive, ris, printer))
+        self.mpps: Peer | None = None
         self.known_to = known_to
         self.port, self.listen = port, listen
         self._settings = configured(self.profile, settings or {})
@@ -228,7 +232,7 @@ class Modality:
         policy, peer = self.profile.entity(entity).policy_of("worklist"), self._as(entity, peer, self._named("worklist"))
         self._asked_by = asked_by(keys)
         found = scheduled_items(self.profile, entity, peer, keys)
-        return self._readable(found) if policy.unsupported_character_set == "discard" else found
+        return readable(self.profile, found) if policy.unsupported_character_set == "discard" else found
 
     def acquire(self, activity: str = "") -> list[Dataset]:
         """Make the objects of one activity that can be made here, and keep them in :attr:`made`.
@@ -324,10 +328,10 @@ class Modality:
         return Told(Outcome.DONE, len(self.found), f"{said}.", peer.ae_title)
 
     def _acquire(self, activity: Activity) -> Told:
-        entity, begun = self._entity_of("step"), ""
-        if self.ris is not None and self.item is not None and self._step is None and entity:
+        entity, begun, keeper = self._entity_of("step"), "", self.mpps or self.ris
+        if keeper is not None and self.item is not None and self._step is None and entity:
             try:
-                self._step = self._told_begun(self._as(entity, self.ris, self._named("step")), self.item)
+                self._step = self._told_begun(self._as(entity, keeper, self._named("step")), self.item)
                 self._began_with, begun = activity.name, "The step was begun (N-CREATE). "
             except (InputError, NetworkError) as error:  # what is to be acquired is acquired all the same
                 self._not_begun = f" The step could not be begun: {error}"
@@ -360,7 +364,7 @@ class Modality:
         return Told(outcome, len(self.sent) - len(troubles), message, peer.ae_title)
 
     def _report(self, activity: Activity) -> Told:
-        peer = self._needed("ris")
+        peer = self._needed(self._side(activity))
         if self._step is None and self._not_begun:
             return Told(Outcome.FAILED, 0, self._not_begun.strip(), peer.ae_title)
         if self._step is None:
@@ -445,7 +449,8 @@ class Modality:
 
     def _side(self, activity: Activity) -> str:
         """Return with whom an activity is done: the first of those that the statement names who is here, or who serves it."""
-        usual = {"worklist": "ris", "step": "ris", "print": "printer", "acquire": "ris"}.get(activity.does, "archive")
+        keeper = "mpps" if self.mpps is not None else "ris"
+        usual = {"worklist": "ris", "step": keeper, "print": "printer", "acquire": keeper}.get(activity.does, "archive")
         named = activity.peers or (usual,)
         return next((role for role in named if getattr(self, role) is not None), named[0])
 
@@ -481,18 +486,6 @@ class Modality:
     def _named(self, does: str) -> str:
         return next((a.name for a in self.profile.activities if a.does == does), "")
 
-    def _readable(self, found: Found) -> Found:
-        terms = {str(row["term"]) for table in self.profile.of_kind("character_sets") for row in table.records()} | {"", "ISO_IR 6"}
-        kept = tuple(d for d in found if set(_terms(d)) <= terms)
-        if len(kept) < len(found):
-            log.warning("%s discarded %d items in another character set", self.profile.name, len(found) - len(kept))
-        return Found(kept, found.level, found.keywords, found.truncated, found.cancelled, found.notes, found.seconds)
-
 
 def _by_keyword(dataset: Dataset) -> dict[str, Any]:
     return {element.keyword: element.value for element in dataset}
-
-
-def _terms(dataset: Dataset) -> list[str]:
-    value = dataset.get("SpecificCharacterSet") or ""
-    return [value] if isinstance(value, str) else [str(term) for term in value]
