@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from workbench.builders import grayscale
 from workbench.cli import app
 from workbench.entities import FilmImage
 from workbench.errors import AssociationRejected, InputError, NetworkError
 from workbench.network import Printer, PrinterModel, Server, print_images
 from workbench.network.authority import test_authority as authority_in
 from workbench.phantoms.ct import ct_series
+from workbench.rendering import film_image, resolve
 
 
 @pytest.fixture
@@ -140,3 +142,36 @@ def test_the_printer_speaks_tls_with_its_users_only(files, tmp_path, free_port, 
         assert passcode not in process.stdout.read() + process.stderr.read()
     finally:
         process.kill()
+
+
+def test_a_folder_is_printed_by_series_and_number_not_by_names_of_files(tmp_path):
+    for number, dataset in enumerate([*ct_series(3, rows=16, columns=16)[::-1], *ct_series(1, rows=16, columns=24)]):
+        if dataset.Columns == 24:
+            dataset.SeriesInstanceUID, dataset.SeriesNumber = "2.25.77", 0
+        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    printer = Printer()
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        done = run("print", f"PRINTER@127.0.0.1:{server.port}", str(tmp_path), "--layout", "2x2")
+    assert done.exit_code == 0, done.output
+    assert [[image and image.columns for image in film.images] for film in printer.films] == [
+        [24, None, None, None], [16, 16, 16, None],
+    ]  # fmt: skip
+    wanted = [film_image(resolve(dataset)).pixels for dataset in ct_series(3, rows=16, columns=16)]
+    assert [image.pixels for image in printer.films[1].images[:3]] == wanted
+
+
+def test_a_file_that_is_no_image_is_named_and_the_rest_printed(files, tmp_path):
+    state = tmp_path / "0state.dcm"
+    grayscale(ct_series(1, rows=32, columns=32), window=(100.0, 50.0)).save_as(state, enforce_file_format=True)
+    (tmp_path / "0notes.txt").write_text("nothing")
+    printer = Printer()
+    with Server(None, ae_title="PRINTER", providers=[printer]) as server:
+        done = run("print", f"PRINTER@127.0.0.1:{server.port}", str(tmp_path))
+        alone = run("print", f"PRINTER@127.0.0.1:{server.port}", str(state))
+    assert done.exit_code == 1, done.output
+    assert len(printer.films) == 3
+    assert f"error: {state}: " in done.stderr
+    assert "0notes.txt" in done.stderr
+    assert "2 files left out." in done.stderr
+    assert isinstance(alone.exception, InputError)
+    assert "Nothing was printed: 1 file can't be used." in str(alone.exception)

@@ -80,3 +80,27 @@ def test_what_can_not_be_printed_is_refused():
     with pytest.raises(PeerUnreachable):
         filming.print_series("X@127.0.0.1:1", ct_series(1, rows=16, columns=16), audit=audit)
     assert [line.verified for line in audit.lines] == [False]
+
+
+def two_series():
+    later = ct_series(3, rows=16, columns=16)
+    first = ct_series(3, rows=16, columns=24)
+    for image in first:
+        image.SeriesInstanceUID, image.SeriesNumber = "2.25.77", 1
+    for image in later:
+        image.SeriesNumber = 10
+    return first, later
+
+
+def test_by_series_each_begins_a_film_in_its_order():
+    first, later = two_series()
+    mixed, printer = [later[1], first[2], later[2], first[0], first[1], later[0]], Printer()
+    with Server(None, providers=[printer]) as server:
+        assert filming.print_series(server.peer, mixed, layout="2x1", by_series=True).is_printed
+    wanted = [[first[0], first[1]], [first[2], None], [later[0], later[1]], [later[2], None]]
+    assert len(printer.films) == 4
+    for film, images in zip(printer.films, wanted, strict=True):
+        for shown, image in zip(film.images, images, strict=True):
+            assert (shown is None) == (image is None)
+            if image is not None:
+                assert np.array_equal(values(shown), render(resolve(image), with_overlays=True))

@@ -5,6 +5,7 @@ Does not know: how anything is printed or rendered.
 """
 
 import time
+from collections.abc import Iterable, Iterator
 from itertools import count as numbers
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,29 +56,47 @@ def print_files(
     tracing: Tracing,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Print images at a DICOM printer as they are seen, one row a step; exit code 1 if a film was not printed."""
+    """Print images at a DICOM printer as they are seen, one row a step; exit code 1 if a film was not printed or a file left out.
+
+    Studies follow by date, series by number, images by instance number, or else by position; each series begins a new film.
+    Files that are no images are named and left out.
+    """
     if bits not in {8, 12} or (lut and lut.upper() not in _LUTS):
         raise InputError(f"--bits is 8 or 12, --lut one of {', '.join(_LUTS)}.")
     if bool(annotation) != bool(annotation_format):
         raise InputError("--annotation goes with --annotation-format, the printer's Annotation Display Format ID (PS3.3 C.13.3).")
     presentation = _lut(lut, lut_table, bits=bits)
-    unusable: list[Path] = []
-    images = [dataset for _, dataset in readable(files_below(paths), unusable)]
-    if unusable:
-        raise InputError(f"Nothing was printed: {counted(len(unusable), 'file')} can't be used.")
+    left_out: list[Path] = []
+    images = list(_images(readable(files_below(paths), left_out), left_out))
+    if not images:
+        raise InputError(f"Nothing was printed: {counted(len(left_out), 'file')} can't be used.")
     box = FilmBox(layout, orientation="LANDSCAPE" if landscape else "PORTRAIT", size=size, annotation=annotation_format)
     with tracing(), stoppable() as stopped:
         report = wb.flows.filming.print_series(
-            peer, images, layout=box, bits=bits, window=window, session=FilmSession(copies=copies, medium=medium),
+            peer, images, by_series=True, layout=box, bits=bits, window=window, session=FilmSession(copies=copies, medium=medium),
             lut=presentation, texts=annotation or (), collate=collate, cancel=stopped,
         )  # fmt: skip
     show_table(report.records(), as_json, title=f"{counted(report.films, 'film')} of {counted(len(images), 'image')}")
     for row in report.told:
         say(f"{row.outcome}: {row.step}: {row.text}")
+    if left_out:
+        say(f"{counted(len(left_out), 'file')} left out.")
     if stopped():
         raise typer.Exit(128 + stopped.number)
-    if not report.is_printed:
+    if left_out or not report.is_printed:
         raise typer.Exit(1)
+
+
+def _images(found: Iterable[tuple[Path, Any]], left_out: list[Path]) -> Iterator[Any]:
+    """Give the datasets that are images; the others are said and kept in `left_out`."""
+    for path, dataset in found:
+        try:
+            wb.rendering.layout(dataset)
+        except InputError as error:
+            say(f"error: {path}: {error}")
+            left_out.append(path)
+        else:
+            yield dataset
 
 
 def _lut(shape: str, table: Path | None, *, bits: int) -> FilmLut | None:

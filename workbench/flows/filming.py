@@ -14,7 +14,7 @@ from workbench.errors import InputError
 from workbench.files import given
 from workbench.flows.audit import Audit
 from workbench.network import PrintReport, print_images
-from workbench.rendering import film_image, resolve
+from workbench.rendering import film_image, resolve, series_in_order
 
 __all__ = ["print_series"]
 
@@ -27,6 +27,7 @@ def print_series(
     bits: int = 8,
     window: tuple[float, float] | None = None,
     states: Iterable[Dataset] = (),
+    by_series: bool = False,
     audit: Audit | None = None,
     **printing: Any,
 ) -> PrintReport:
@@ -37,7 +38,7 @@ def print_series(
     peer : Peer or str
         The printer: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
     datasets : Dataset or iterable of Dataset
-        Images, all gray or all colour, in the order in which they go on the films.
+        Images, all gray or all colour, in the order in which they go on the films, unless `by_series`.
     layout : str or FilmBox
         ``2x3`` for two columns and three rows, ``ROW\1,2``, or a film box with all of its attributes.
     bits : int
@@ -46,6 +47,8 @@ def print_series(
         In modality values, for all images.
     states : iterable of Dataset
         Presentation states; an image to which one refers is shown through it, without its graphics and texts.
+    by_series : bool
+        Whether to sort the images as :func:`workbench.rendering.series_in_order` does, and to begin a new film with each series.
     audit : Audit, optional
         Where the step is written down: verified when every step was done.
     **printing
@@ -67,12 +70,24 @@ def print_series(
     if not images:
         raise InputError("There is nothing to print.")
     box = layout if isinstance(layout, FilmBox) else FilmBox(layout)
-    shown = _shown(images, given.several(states, what="presentation states"), window=window, bits=bits)
+    kept = given.several(states, what="presentation states")
+    groups = series_in_order(images) if by_series else [images]
+    shown = _filled((_shown(some, kept, window=window, bits=bits) for some in groups), len(box.cells))
     with (audit or Audit()).step("print") as step:
         report = print_images(peer, shown, box=box, **printing)
         step.count, step.verified = report.films, report.is_printed
         step.note = "; ".join(f"{row.step} {row.status}".strip() for row in report.troubles)
     return report
+
+
+def _filled(groups: Iterable[Iterable[FilmImage]], cells: int) -> Iterator[FilmImage | None]:
+    """Yield the images of one group after the other, each from the first image box of a film on."""
+    number = 0
+    for images in groups:
+        yield from [None] * (-number % cells)
+        number = 0
+        for number, image in enumerate(images, start=1):  # noqa: B007 - counted beyond the loop
+            yield image
 
 
 def _shown(images: list[Dataset], states: list[Dataset], *, window: tuple[float, float] | None, bits: int) -> Iterator[FilmImage]:

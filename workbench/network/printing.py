@@ -129,7 +129,7 @@ class PrintReport(Rows[PrintRow]):
 
 def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     peer: Peer | str,
-    images: Iterable[FilmImage],
+    images: Iterable[FilmImage | None],
     *,
     box: FilmBox | None = None,
     session: FilmSession | None = None,
@@ -146,8 +146,9 @@ def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     ----------
     peer : Peer or str
         The printer: a peer, its name in the address book, or ``AETITLE@HOST:PORT``.
-    images : iterable of FilmImage
-        All gray or all colour; as many films are printed as they fill. They are taken one film at a time.
+    images : iterable of FilmImage or None
+        All gray or all colour; as many films are printed as they fill. They are taken one film at a time. None, which is never
+        the first, leaves an image box empty.
     box : FilmBox, optional
         Layout and exposure of each film; by default one image a film.
     session : FilmSession, optional
@@ -208,11 +209,11 @@ def print_images(  # noqa: PLR0913 - what makes a film, each by its name
     return report
 
 
-def _films(images: Iterable[FilmImage], cells: int, *, samples: int) -> Iterator[list[FilmImage]]:
+def _films(images: Iterable[FilmImage | None], cells: int, *, samples: int) -> Iterator[list[FilmImage | None]]:
     """Yield what goes on one film."""
     source = iter(images)
     while some := list(islice(source, cells)):
-        if any(image.samples != samples for image in some):
+        if any(image is not None and image.samples != samples for image in some):
             raise InputError(
                 "Gray and colour images are printed by different services (PS3.4 H.3): print them one after the other."
             )
@@ -237,7 +238,7 @@ class _Job:
         self._talk: Conversation
         self._made: list[tuple[str, str, str, str]] = []  # step, context, class and instance of what has to be deleted
 
-    def run(self, talk: Conversation, films: Iterator[list[FilmImage]], lut: FilmLut | None) -> None:
+    def run(self, talk: Conversation, films: Iterator[list[FilmImage | None]], lut: FilmLut | None) -> None:
         """Print, and delete what was created, whatever happens."""
         self._talk = talk
         try:
@@ -283,15 +284,17 @@ class _Job:
             raise ContextRejected(f"{self._peer} knows no {UID(LUT).name}: the film would not look as it should.")
         return self._created("presentation LUT", LUT, LUT, lut_attributes(lut))[0]
 
-    def _film(self, images: list[FilmImage], session_uid: str, lut_uid: str) -> None:
+    def _film(self, images: list[FilmImage | None], session_uid: str, lut_uid: str) -> None:
         self._stop_if_cancelled()
         attributes = box_attributes(self._box, session_uid=session_uid, lut_uid=lut_uid)
         film_uid, made = self._created("film", self._meta, FILM_BOX, self._spelling(FILM_BOX, attributes))
-        box_class = _BOXES[images[0].samples == 3]
+        box_class = _BOXES[self._meta == COLOR]
         boxes = _referred(made, "ReferencedImageBoxSequence", box_class)
         if len(boxes) < len(images):
             self._fail("image", f"the film has {len(boxes)} image boxes for {len(images)} images")
         for position, (image, uid) in enumerate(zip(images, boxes, strict=False), start=1):
+            if image is None:
+                continue
             self._stop_if_cancelled()
             asked = self._spelling(box_class, image_attributes(image, position))
             self._expect("image", self._talk.set(self._meta, box_class, uid, asked), position)

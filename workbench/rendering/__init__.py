@@ -13,6 +13,7 @@ from workbench.rendering.film import film, film_image, film_picture, film_places
 from workbench.rendering.geometry import Sides, Spacing, orientation, spacing
 from workbench.rendering.lookup import LookupTable
 from workbench.rendering.modality import Modality, modality, modality_values, units
+from workbench.rendering.ordering import series_in_order
 from workbench.rendering.overlays import Overlay
 from workbench.rendering.palette import Palette, palette
 from workbench.rendering.pixels import Layout, layout, pixels
@@ -52,6 +53,7 @@ __all__ = [
     "pixels",
     "render",
     "resolve",
+    "series_in_order",
     "spacing",
     "units",
 ]
