@@ -26,7 +26,8 @@ TraceTo = Annotated[
     Path | None,
     typer.Option(
         "--trace",
-        help="At its end write what passed on the wire to this HTML file, a sequence diagram; UIDs and kinds are shown, other values masked.",
+        help="At its end write what passed on the wire to this HTML file, a sequence diagram; UIDs, level and modality are "
+        "shown, other values masked.",
         dir_okay=False,
     ),
 ]
