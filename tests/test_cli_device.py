@@ -1,14 +1,17 @@
 """The commands about device profiles: their output against the documents, their refusals."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from typer.testing import CliRunner
 
 from workbench.cli import app
-from workbench.devices import lint, names, profile
+from workbench.cli._policies import _WORDS, policy_in_words
+from workbench.devices import Policy, lint, names, profile
 from workbench.network import Server
 
 
@@ -78,6 +81,27 @@ def test_policies_and_titles_are_said():
     assert found["ae_title"] == "OPTOS-WRKQRY"
     assert found["policy"]["limit"] == 100
     assert "port" not in found
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_is_shown_is_for_readers(name):
+    shown = run("show", name)
+    assert not re.search(r"\('|\(\)|, ?True\b|, ?False\b|\b[a-z]+_s \d|\b[a-z]+_(called|calling) |\bconverts (True|False)", shown)
+    assert "DICOM not said" not in shown
+
+
+def test_an_entity_without_an_ae_title_shows_the_one_that_it_has_here():
+    assert entity("canon-vitrea-read", "storage-scp")["title_here"] == "VITREA_READ"
+    shown = run("show", "canon-vitrea-read")
+    (line,) = [line for line in shown.splitlines() if line.startswith("storage-scp ") and "7000" in line]
+    assert "here: VITREA_READ" in line
+    (media,) = [line for line in shown.splitlines() if line.startswith("media-fsr ") and "here" in line] or [""]
+    assert not media
+
+
+def test_each_field_of_a_policy_has_words():
+    assert set(_WORDS) == {field.name for field in fields(Policy)}
+    assert policy_in_words({"attempts": 1, "wait_s": 2.5}) == "tries once, 2.5 s between attempts"
 
 
 def test_one_table_is_shown_with_its_rows():

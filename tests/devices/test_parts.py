@@ -65,4 +65,4 @@ def test_a_part_is_found_beside_its_profile_and_is_no_profile_of_its_own(tmp_pat
     monkeypatch.setattr(catalog, "files", lambda package: tmp_path)
     assert catalog.names.__wrapped__() == ("some",)
     monkeypatch.setattr(catalog, "names", lambda: ("some",))
-    assert [table.id for table in catalog.profile.__wrapped__("some").tables] == ["first", "b", "z"]
+    assert [table.id for table in catalog._profile.__wrapped__("some").tables] == ["first", "b", "z"]

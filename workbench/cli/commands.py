@@ -5,6 +5,7 @@ Does not know: how anything is done.
 
 Exit codes: 0 done · 1 done, but something was found or is missing · 2 wrong usage · 3 the network or the peer ·
 4 a file, a dataset or a program · 130 stopped by Ctrl-C (143 by SIGTERM).
+'device lint' ends with 0 whatever it finds: findings about a document of another are what was asked for.
 
 What was asked for goes to standard output, everything else to standard error. On a terminal, tables fit its width; in a pipe
 each row is one line. Values are never cut.
@@ -56,7 +57,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Everything DICOM: query, retrieve, inspect, de-identify, render, check and push. PEER is a name from the address book "
     "(see 'workbench peers') or AETITLE@HOST:PORT.",
-    epilog="Exit codes: 0 done, 1 something was found or is missing, 2 wrong usage, 3 network or peer, 4 file, 130 stopped.",
+    epilog="Exit codes: 0 done, 1 something was found or is missing, 2 wrong usage, 3 network or peer, 4 file, 130 stopped. "
+    "'device lint' ends with 0 whatever it finds.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

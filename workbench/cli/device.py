@@ -15,6 +15,7 @@ import workbench as wb
 from workbench.cli._arguments import keys_of
 from workbench.cli._book import KnownPeers
 from workbench.cli._console import log_to_stderr, put, say, show_json, show_table, stop_if, stoppable
+from workbench.cli._policies import policy_in_words
 from workbench.cli._ports import port_tried
 from workbench.cli._trace import Tracing, traceable
 from workbench.entities import counted
@@ -189,7 +190,10 @@ def lint_device(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a profile; by default each in turn.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Print where a statement contradicts the standard or itself: what is printed, what is meant, the rule."""
+    """Print where a statement contradicts the standard or itself: what is printed, what is meant, the rule.
+
+    Findings are what was asked for, of a document that nobody here can mend: the exit code is 0 with or without them.
+    """
     if name:
         rows, title = _linted(wb.devices.profile(name))
         show_table(rows, as_json, title=title, hide=("section",))
@@ -228,7 +232,7 @@ def _show(said: dict[str, Any]) -> None:
         put("Everything as printed, slips included.")
     parts = (
         ("Application entities", [_entity(entity) for entity in said["entities"]]),
-        ("Activities", said["activities"]),
+        ("Activities", [row | {"peers": ", ".join(row["peers"])} for row in said["activities"]]),
         (
             "SOP classes",
             _classes(said),
@@ -250,12 +254,9 @@ def _entity(said: dict[str, Any]) -> dict[str, Any]:
         for what, key in (("classes", "sop_classes"), ("syntaxes", "transfer_syntaxes"))
     }
     parts = {"": said["policy"], **said["policies"]}
-    policy = "; ".join(
-        f"{does}: {words}" if does else words
-        for does, part in parts.items()
-        if (words := ", ".join(f"{name} {value}" for name, value in part.items()))
-    )
-    return {"entity": said["id"], "ae_title": said.get("ae_title"), "port": said.get("port"), **counts, "policy": policy}
+    policy = "; ".join(f"{does}: {words}" if does else words for does, part in parts.items() if (words := policy_in_words(part)))
+    here = f"here: {said['title_here']}" if said["title_here"] else ""
+    return {"entity": said["id"], "ae_title": said.get("ae_title") or here, "port": said.get("port"), **counts, "policy": policy}
 
 
 def _classes(said: dict[str, Any]) -> list[dict[str, str]]:

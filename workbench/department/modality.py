@@ -478,7 +478,7 @@ class Modality:
         return self.profile.entity(activity.entity).policy_of(activity.does)
 
     def _title(self, entity: Entity) -> str:
-        return entity.ae_title or self.profile.product.upper().replace(" ", "_")[:16]
+        return self.profile.title_of(entity)
 
     def _entity_of(self, does: str) -> str:
         return next((a.entity for a in self.profile.activities if a.does == does), "")

@@ -38,9 +38,10 @@ def overview(profile: Profile) -> Overview:
     Returns
     -------
     Overview
-        A dictionary: the head of the profile; ``entities``, each with ``sop_classes``, ``contexts`` and ``transfer_syntaxes``
-        under its roles, in the order of the statement and as often as it has them; ``activities``, ``objects``, ``tables`` and
-        the number of ``slips``.
+        A dictionary: the head of the profile; ``entities``, each with the AE title that it has here, which is one from the
+        product's name where the statement has none (empty for media), and with ``sop_classes``, ``contexts`` and
+        ``transfer_syntaxes`` under its roles, in the order of the statement and as often as it has them; ``activities``,
+        ``objects``, ``tables`` and the number of ``slips``.
 
     Examples
     --------
@@ -66,6 +67,7 @@ def overview(profile: Profile) -> Overview:
 
 def _entity(profile: Profile, entity: Entity) -> dict[str, Any]:
     said: dict[str, Any] = {name: value for name, value in asdict(entity).items() if value is not None}
+    said["title_here"] = profile.title_of(entity) if entity.initiates or entity.accepts else ""
     said["policy"] = _policy(entity.policy)
     said["policies"] = {does: _policy(policy) for does, policy in entity.policies}
     for name, part in (("sop_classes", _classes), ("contexts", _contexts), ("transfer_syntaxes", _syntaxes)):

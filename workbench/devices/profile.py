@@ -122,6 +122,10 @@ class Profile:
             f"Profile '{self.name}' has no entity '{entity_id}'. It has: {', '.join(e.id for e in self.entities)}."
         )
 
+    def title_of(self, entity: Entity) -> str:
+        """Return the AE title of an entity: that of the statement, or one from the product's name where it has none."""
+        return entity.ae_title or self.product.upper().replace(" ", "_")[:16]
+
     def of_kind(self, kind: str, *, entity: str = "", role: str = "", activity: str = "") -> tuple[Table, ...]:
         """Return the tables of a kind, of one entity, role and activity where these are given."""
         return tuple(
