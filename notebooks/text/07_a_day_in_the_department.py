@@ -62,7 +62,10 @@ day.table()[["activity", "peer", "outcome", "count", "message"]]
 # %% [markdown]
 # ## The performed step
 # While it worked, the scanner kept the information system informed (**MPPS**, PS3.4 F): *in progress* at the start,
-# *completed* at the end, with every series and instance that it made. After that nothing may change any more.
+# *completed* at the end, with every series and instance that it made. After that nothing may change any more. The department
+# notes this at the *scheduled* step as well. Its status has the defined terms SCHEDULED, ARRIVED, READY, STARTED and DEPARTED
+# (PS3.3 C.4.10), which may be extended: here by COMPLETED and DISCONTINUED, the words of the performed step. Such a step is over
+# and comes in no answer, unless its status is asked for.
 
 # %%
 display(department.steps.table()[["PatientID", "PerformedStationAETitle", "PerformedProcedureStepStatus"]])
@@ -70,7 +73,8 @@ display(department.steps.table()[["PatientID", "PerformedStationAETitle", "Perfo
 mine.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus
 
 # %% [markdown]
-# The video station tells nobody what it performs. A step can be told for it, and an archive asked to answer for its images:
+# The video station tells nobody what it performed: its statement has neither MPPS nor storage commitment. A step can be told
+# for it, and an archive asked to answer for its images:
 
 # %%
 station = department.modalities["meddream-videostation"]
@@ -78,16 +82,16 @@ station.run()
 with network.trace() as short:
     begun = procedure_step.begin(ris, station.item)
     series = procedure_step.performed_series(station.made, step=begun)
-    step = procedure_step.finish(ris, begun, status="DISCONTINUED", series=series)
+    step = procedure_step.finish(ris, begun, status="COMPLETED", series=series)
     network.commit(archive, station.made)
 step
 
 # %% [markdown]
-# What is illegal is refused with the standard's own status:
+# A step that has ended stays as it is (PS3.4 F.7.2.2). What is illegal is refused with the standard's own status:
 
 # %%
 try:
-    procedure_step.finish(ris, begun, status="COMPLETED", series=series)
+    procedure_step.finish(ris, begun, status="DISCONTINUED", series=series)
 except StatusFailure as refused:
     print(refused)
 
@@ -192,7 +196,7 @@ department.stop()
 folder.cleanup()
 assert day.complete and list(requests.name).index("N-CREATE-RQ") < list(requests.name).index("C-STORE-RQ")
 assert is_known and not any(said.ok for said in turned_away.values())
-assert step.status == "DISCONTINUED" and [item.PatientID for item in found] == [patient.PatientID]
+assert step.status == "COMPLETED" and [item.PatientID for item in found] == [patient.PatientID]
 assert [row.outcome.value for row in commitment] == ["committed"] * 3 + ["failed"]
 assert any(film.images)
 assert measured["off by, %"].abs().max() < 0.1  # percent of the truth

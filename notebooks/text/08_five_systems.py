@@ -70,6 +70,10 @@ matrix[~matrix["the viewer accepts the class"]]
 # ## What do they ask a worklist?
 # Each asks other keys, and matches other ones: by any value (universal), one value (single), wildcards, a range (PS3.4
 # C.2.2.2). A worklist that supports what all of them ask serves all of them. Keys in sequences stand with their sequence.
+#
+# **sequence**: its items hold keys, which have rows of their own · **returned**: asked for without a value, so that the answer
+# has it · **empty**: not asked for. canon-vitrea-read has no column: its statement has no worklist. Keys that three systems or
+# more ask for are shown.
 
 # %%
 WORKLIST = "1.2.840.10008.5.1.4.31"
@@ -84,7 +88,7 @@ def called(path):
 
 # %%
 table = pd.DataFrame({
-    system: {key.path: key.matching or "returned" for key in keys} for system, keys in asked.items() if keys
+    system: {key.path: ", ".join(key.matching.split()) or "returned" for key in keys} for system, keys in asked.items() if keys
 }).rename(index=called).fillna("")  # fmt: skip
 table[(table != "").sum(axis=1) >= 3]
 
@@ -98,7 +102,7 @@ pd.crosstab(findings.system, findings.severity)
 
 # %%
 some = findings[findings.severity == "error"]  # UIDs, tags, representations, roles: what peers rely on
-some.groupby("system").head(3)[["system", "path", "message", "remedy"]]
+some.groupby("system").head(3)[["system", "path", "message", "remedy"]].rename(columns={"remedy": "rule"})
 
 # %% [markdown]
 # The same table in both views: the specular microscope's serial number has the tag of the model name in print.
@@ -112,6 +116,9 @@ pd.DataFrame([meant.records()[slip.row - 1], printed.records()[slip.row - 1]], i
 # ## What they create
 # A statement lists every attribute of every object, when it is present and where its value comes from. Objects whose builder
 # exists are created by these tables; the others are named, not feigned.
+#
+# Presence has the words of PS3.2 A.8.1: **ALWAYS**, with a value · **VNAP**, value not always present: there, perhaps empty ·
+# **ANAP**, attribute not always present · **EMPTY**, there without a value.
 
 # %%
 pd.DataFrame(
@@ -186,7 +193,7 @@ differs
 broken = own.copy()
 del broken.ConversionType
 lacking = conformance.check_claims(broken, microscope)
-lacking.errors
+lacking
 
 # %%
 department.stop()

@@ -196,7 +196,7 @@ def test_the_message_names_table_presence_and_what_is_listed_and_no_value(system
     dataset.RescaleSlope, dataset.PatientComments = "77", "Secret"
     findings = check_claims(dataset, system, source="Table 1")
     messages = [finding.message for finding in findings.errors]
-    assert "Table 3 has Rescale Slope as ANAP present: its value is not 1 or 2.5." in messages
+    assert "Table 3 has Rescale Slope (ANAP): its value is not 1 or 2.5." in messages
     assert {finding.section for finding in findings} == {"PS3.2 A.8.1"}
     text = f"{findings!r} {messages}"
     assert not any(word in text for word in ("77", "Secret", "SECRET"))
@@ -249,7 +249,7 @@ def test_the_message_of_a_condition_says_it_and_no_value(system):
     dataset.SOPClassUID, dataset.ContrastBolusAgent = SC, "Secret"
     (error,) = check_claims(dataset, system, source="Table 6").errors
     assert error.message == (
-        "Table 7 has Contrast/Bolus Agent as ANAP present: it is there, but only if (0008,0008)[4] in FA | ICG."
+        "Table 7 has Contrast/Bolus Agent (ANAP): it is there, but only if (0008,0008)[4] in FA | ICG."
     )
 
 

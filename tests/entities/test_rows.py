@@ -25,6 +25,12 @@ def test_what_is_shown_is_escaped():
     assert "b[0].&lt;c&gt;" in Findings([ERROR])._repr_html_()
 
 
+def test_a_column_without_any_value_is_not_shown():
+    assert "remedy" in Findings([NOTE, ERROR])._repr_html_()
+    assert "remedy" not in Findings([NOTE])._repr_html_()
+    assert "(empty)" in Findings()._repr_html_()
+
+
 def test_a_peer_trims_its_titles_and_refuses_what_is_none():
     peer = Peer("x", " PACS ", port=11112)
     assert peer.ae_title == "PACS"

@@ -190,7 +190,7 @@ def _is_of(item: Dataset, kind: Attribute) -> bool:
 
 def _error(where: str, attribute: Attribute, what: str) -> Finding:
     presence = attribute.presence or (f"type {attribute.type}" if attribute.condition else _presence(attribute))
-    return Finding(Severity.ERROR, where, "PS3.2 A.8.1", f"{attribute.source} has {attribute.name} as {presence} present: {what}.")
+    return Finding(Severity.ERROR, where, "PS3.2 A.8.1", f"{attribute.source} has {attribute.name} ({presence}): {what}.")
 
 
 def _note(message: str) -> Finding:

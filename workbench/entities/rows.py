@@ -42,9 +42,10 @@ class Rows(tuple[Row, ...]):
         return pd.DataFrame.from_records(self.records(), columns=columns).convert_dtypes()
 
     def _repr_html_(self) -> str:
-        return html_table(
-            self.records(), caption=f"{type(self).__name__}: {len(self)}", limit=25, rest=": .table() has all of them"
-        )
+        records = self.records()
+        names = [name for name in (records[0] if records else ()) if any(record[name] not in (None, "") for record in records)]
+        shown = [{name: record[name] for name in names} for record in records]  # a column without any value says nothing
+        return html_table(shown, caption=f"{type(self).__name__}: {len(self)}", limit=25, rest=": .table() has all of them")
 
 
 def _shown(value: object) -> object:

@@ -231,7 +231,7 @@ def words(error: Exception) -> str:
     'no TLS handshake came to its end in time'
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message or 'verification failed'}"
+        return f"its certificate is not trusted: {(error.verify_message or 'verification failed').rstrip('.')}"
     if isinstance(error, TimeoutError):
         return "no TLS handshake came to its end in time"
     if isinstance(error, ssl.SSLError):

@@ -163,7 +163,11 @@ class Worklist:
             return self._items[-1]
 
     def mark(self, study_instance_uid: str, step_id: str, status: str) -> bool:
-        """Note the state of a scheduled step: SCHEDULED, STARTED, COMPLETED, DISCONTINUED; whether there is such a step."""
+        """Note the state of a scheduled step; whether there is such a step.
+
+        SCHEDULED and STARTED are defined terms of Scheduled Procedure Step Status (0040,0020, PS3.3 C.4.10), which may be extended:
+        COMPLETED and DISCONTINUED are those of the performed step, and of steps that no answer has unless they are asked for.
+        """
         found = False
         with self._lock:
             for item in self._items:
