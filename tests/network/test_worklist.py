@@ -85,7 +85,7 @@ def test_a_date_that_was_read_as_a_number():
         ("ScheduledProcedureStepStartTime", 93000, "has no leading zeros: pass text such as '093000'"),
         ("ScheduledProcedureStepStartTime", "0900-1000", "is one time"),
         ("ScheduledProcedureStepStartDate", "20261121-", "is one date"),
-        ("ScheduledProcedureStepStartDate", "2026-11-21", "is one date"),
+        ("ScheduledProcedureStepStartDate", "21.11.2026", "is one date"),
         ("ScheduledProcedureStepStartDate", "20261341", "YYYYMMDD"),
         ("Modality", True, "type bool"),
     ],
