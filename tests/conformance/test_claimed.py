@@ -248,9 +248,7 @@ def test_the_message_of_a_condition_says_it_and_no_value(system):
     dataset = Dataset()
     dataset.SOPClassUID, dataset.ContrastBolusAgent = SC, "Secret"
     (error,) = check_claims(dataset, system, source="Table 6").errors
-    assert error.message == (
-        "Table 7 has Contrast/Bolus Agent (ANAP): it is there, but only if (0008,0008)[4] in FA | ICG."
-    )
+    assert error.message == ("Table 7 has Contrast/Bolus Agent (ANAP): it is there, but only if (0008,0008)[4] in FA | ICG.")
 
 
 def test_a_condition_that_can_not_be_read_is_refused_when_the_profile_is(system):
