@@ -200,6 +200,12 @@ def test_what_a_system_is_set_to(archive):
     assert "'modality' has no '='" in str(CliRunner().invoke(app, [*run, "modality"]).exception)
 
 
+def test_a_port_is_tried_without_listening(monkeypatch):
+    """Who calls at that moment would be let in and thrown out."""
+    monkeypatch.setattr(Server, "start", lambda _: pytest.fail("it listens"))
+    port_tried("127.0.0.1", 0, ae_title="WORKBENCH")
+
+
 def test_a_provider_that_cannot_listen_leaves_no_folder(archive, tmp_path):
     with Server(archive) as server:
         folder = tmp_path / "kept"

@@ -152,7 +152,8 @@ def test_another_modality_tells_our_keeper(plain, archive, syntax):
             line.send(plain.MPPS, fields | by_number(command), dataset)
             return line.receive()[0]
 
-        new = attributes(items.items[0].StudyInstanceUID)
+        item = items.items[0]
+        new = attributes(item.StudyInstanceUID, item.ScheduledProcedureStepSequence[0].ScheduledProcedureStepID)
         made = create(new)
         assert (made[0x0100], made[0x0120], made[0x0900]) == (plain.N_CREATE | 0x8000, 7, 0)
         uid = made[0x1000]
@@ -182,7 +183,7 @@ def by_number(command):
     return {int(name[1:], 16): value for name, value in command.items()}
 
 
-def attributes(study):
+def attributes(study, step="SPS00001"):
     new = Dataset()
     new.SpecificCharacterSet = "ISO_IR 192"
     for name in CREATED:
@@ -190,7 +191,7 @@ def attributes(study):
     scheduled = Dataset()
     for name in SCHEDULED:
         setattr(scheduled, name, [] if name.endswith("Sequence") else "")
-    scheduled.StudyInstanceUID, scheduled.ScheduledProcedureStepID = study, "SPS00001"
+    scheduled.StudyInstanceUID, scheduled.ScheduledProcedureStepID = study, step
     new.ScheduledStepAttributesSequence = [scheduled]
     new.PatientName, new.Modality, new.PerformedProcedureStepStatus = ROW["PatientName"], "PT", "IN PROGRESS"
     new.PerformedProcedureStepID, new.PerformedStationAETitle = "1", "VEREOS"
