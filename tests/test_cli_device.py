@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from workbench.cli import app
 from workbench.cli._policies import _WORDS, policy_in_words
+from workbench.cli._ports import port_tried
 from workbench.devices import Policy, lint, names, profile
 from workbench.network import Server
 
