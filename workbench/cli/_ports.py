@@ -4,9 +4,7 @@ Knows: that a folder made for a server that can't be is litter.
 Does not know: commands.
 """
 
-import socket
-
-from workbench.network import Server
+from workbench.network import Server, can_listen
 
 __all__ = ["port_tried"]
 
@@ -22,9 +20,5 @@ def port_tried(host: str, port: int, *, ae_title: str) -> None:
         If the address can't be had.
     """
     server = Server(None, ae_title=ae_title, host=host, port=port)
-    try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
-            probe.bind((host, port))
-    except (OSError, UnicodeError):
+    if not can_listen(host, port):
         server.start().stop()  # which says why, if it is so

@@ -7,7 +7,7 @@ Does not know: pixels, people.
 from workbench.network import procedure_step, security
 from workbench.network._admission import Admission
 from workbench.network._films import lut_of
-from workbench.network._sockets import free_port
+from workbench.network._sockets import can_listen, free_port
 from workbench.network.addressbook import AddressBook, as_peer
 from workbench.network.commitment import (
     CommitmentOutcome,
@@ -66,6 +66,7 @@ __all__ = [
     "Trace",
     "Worklist",
     "as_peer",
+    "can_listen",
     "commit",
     "echo",
     "find",

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from workbench.network._secure import SecureSocket
 
-__all__ = ["acknowledge_at_once", "free_port", "read_now"]
+__all__ = ["acknowledge_at_once", "can_listen", "free_port", "read_now"]
 
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _IS_DIRECT = hasattr(os, "readv")  # reads what is there from a socket with a timeout, and does not wait
@@ -46,3 +46,14 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def can_listen(host: str, port: int) -> bool:
+    """Whether an IPv4 address can be had for a server, tried without listening: who calls meanwhile finds nobody."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does
+            probe.bind((host, port))
+    except (OSError, UnicodeError):
+        return False
+    return True
