@@ -7,7 +7,7 @@ import pytest
 from workbench.devices import lint, profile
 from workbench.devices.claims import attributes, contexts, keys, parameters, sop_classes, statuses
 from workbench.devices.lint import violations
-from workbench.devices.profile import DOES
+from workbench.devices.parts import DOES
 
 NAME = "philips-vereos"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"

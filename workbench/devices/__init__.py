@@ -28,7 +28,8 @@ from workbench.devices.conditions import Condition, condition
 from workbench.devices.constraints import Constraint, Default, constraint, default
 from workbench.devices.lint import lint, violations
 from workbench.devices.overview import overview
-from workbench.devices.profile import Activity, Entity, Policy, Profile, Slip, Table
+from workbench.devices.parts import Activity, Entity, Policy, Slip, Table
+from workbench.devices.profile import Profile
 from workbench.devices.reactions import happening, reaction
 from workbench.devices.repertoire import repertoire
 

@@ -11,8 +11,8 @@ from itertools import product
 from typing import Any, ClassVar
 
 from workbench.devices._given import of_a_profile
-from workbench.devices.parts import roles
-from workbench.devices.profile import Profile, Table
+from workbench.devices.parts import Table, roles
+from workbench.devices.profile import Profile
 from workbench.entities import Rows
 
 __all__ = [

@@ -16,8 +16,8 @@ from pydicom.uid import RE_VALID_UID, ExplicitVRBigEndian, ExplicitVRLittleEndia
 
 from workbench.devices._given import of_a_profile
 from workbench.devices.claims import Context, contexts
-from workbench.devices.parts import as_text, called
-from workbench.devices.profile import Profile, Slip, Table
+from workbench.devices.parts import Slip, Table, as_text, called
+from workbench.devices.profile import Profile
 from workbench.entities import Finding, Findings, Severity
 from workbench.standard import storage_classes, transfer_syntaxes
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from workbench.devices._given import of_a_profile
 from workbench.devices.claims import contexts, objects, sop_classes
-from workbench.devices.profile import Entity, Policy, Profile
+from workbench.devices.parts import Entity, Policy
+from workbench.devices.profile import Profile
 from workbench.standard import transfer_syntaxes
 
 __all__ = ["Overview", "overview"]

@@ -12,16 +12,10 @@ from typing import Literal
 
 from workbench.devices._page import folded, page
 from workbench.devices.parts import (
-    DOES,
-    OF_A_TABLE,
-    PEERS,
-    ROLES,
-    SLIP_FORMS,
     Activity,
     Cell,
     Entities,
     Entity,
-    Policy,
     RealWorldActivities,
     Slip,
     Slips,
@@ -35,20 +29,7 @@ from workbench.devices.parts import (
 )
 from workbench.errors import ProfileInvalid
 
-__all__ = [
-    "DOES",
-    "OF_A_TABLE",
-    "PEERS",
-    "ROLES",
-    "SLIP_FORMS",
-    "Activity",
-    "Cell",
-    "Entity",
-    "Policy",
-    "Profile",
-    "Slip",
-    "Table",
-]
+__all__ = ["Profile"]
 
 View = Literal["meant", "printed"]
 

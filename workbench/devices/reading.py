@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.devices.conditions import condition
 from workbench.devices.constraints import constraint, default
-from workbench.devices.profile import (
+from workbench.devices.parts import (
     DOES,
     OF_A_TABLE,
     PEERS,
@@ -23,10 +23,10 @@ from workbench.devices.profile import (
     Cell,
     Entity,
     Policy,
-    Profile,
     Slip,
     Table,
 )
+from workbench.devices.profile import Profile
 from workbench.errors import ProfileInvalid
 
 __all__ = ["COLUMNS", "load"]
